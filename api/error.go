@@ -1,0 +1,60 @@
+package api
+
+// Code names a kind of error, the same on every version. It is an error, so
+// that errors.Is(err, api.CodeRangeFull) holds on both sides of the wire.
+type Code string
+
+func (c Code) Error() string { return string(c) }
+
+// The codes.
+const (
+	CodeInvalid              Code = "invalid"                // the request is not well formed
+	CodeRangeInvalid         Code = "range-invalid"          // a range's name, ports, protocol or scope
+	CodeRangeExists          Code = "range-exists"           // the name is taken
+	CodeRangeOverlaps        Code = "range-overlaps"         // its ports belong to another range
+	CodeRangeNotFound        Code = "range-not-found"        //
+	CodeRangeLeased          Code = "range-leased"           // it has live leases
+	CodeRangeFull            Code = "range-full"             // no port of it can be leased
+	CodeArchiveNotFound      Code = "archive-not-found"      //
+	CodeLeaseNotFound        Code = "lease-not-found"        //
+	CodeLeaseChanged         Code = "lease-changed"          // the generation is another one
+	CodeDistributionInvalid  Code = "distribution-invalid"   // descriptor or archive
+	CodeDistributionExists   Code = "distribution-exists"    // name and version are taken
+	CodeDistributionNotFound Code = "distribution-not-found" //
+	CodeDistributionRunning  Code = "distribution-running"   // processes of it run
+	CodeProcessNotFound      Code = "process-not-found"      //
+	CodeProfileNotFound      Code = "profile-not-found"      //
+	CodeExecRefused          Code = "exec-refused"           // a check before the start
+	CodeExecFailed           Code = "exec-failed"            // the command could not be exec'd, or ended while waited for
+	CodeTimeout              Code = "timeout"                // what was waited for did not come
+	CodeUnsupported          Code = "unsupported"            // known, and not done by this version
+	CodeStore                Code = "store-failed"           // the state could not be written
+	CodeStopping             Code = "stopping"               // the daemon is about to end
+	CodeInternal             Code = "internal"               //
+)
+
+// Error is a problem as RFC 9457 has it, with a stable code.
+type Error struct {
+	Type   string `json:"type,omitempty"`
+	Title  string `json:"title,omitempty"`
+	Status int    `json:"status,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	Code   Code   `json:"code"`
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Detail != "":
+		return e.Detail
+	case e.Title != "":
+		return e.Title
+	default:
+		return string(e.Code)
+	}
+}
+
+// Is reports whether target is the error's code.
+func (e *Error) Is(target error) bool {
+	c, ok := target.(Code)
+	return ok && c == e.Code
+}

@@ -1,0 +1,100 @@
+package api
+
+import "time"
+
+// The status of a process.
+const (
+	StatusStarting   = "starting"   // its ports are leased, its command not yet exec'd
+	StatusRunning    = "running"    // its command was exec'd
+	StatusStopping   = "stopping"   // it was asked to stop
+	StatusRestarting = "restarting" // it was asked to stop and will start again on its ports
+	StatusEnded      = "ended"      // it is gone and its leases with it
+)
+
+// The state of a leased port.
+const (
+	PortLeased    = "leased"    // nobody listens on it yet
+	PortListening = "listening" // its process or a descendant of it does
+	PortStolen    = "stolen"    // somebody else does
+)
+
+// Process is a process that the launcher runs or ran.
+type Process struct {
+	ID           int           `json:"id" doc:"small, and never used again"`
+	Distribution string        `json:"distribution"`
+	Version      string        `json:"version"`
+	Profile      string        `json:"profile"`
+	Name         string        `json:"name"`
+	Instance     int           `json:"instance" doc:"which one of its exec, from 0"`
+	PID          int           `json:"pid,omitempty" doc:"the operating system's process id"`
+	Status       string        `json:"status"`
+	StartedAt    time.Time     `json:"startedAt,omitzero"`
+	Ports        []ProcessPort `json:"ports"`
+	Dir          string        `json:"dir" doc:"its folder, which holds process.out"`
+
+	// Of a process that ended.
+	EndedAt  time.Time `json:"endedAt,omitzero"`
+	ExitCode *int      `json:"exitCode,omitempty" doc:"absent where a signal ended it or the kernel does not tell"`
+	Signal   string    `json:"signal,omitempty" doc:"the signal that ended it: SIGKILL"`
+	Reason   string    `json:"reason,omitempty" doc:"why it ended, for people"`
+}
+
+// ProcessPort is a port that a process has leased.
+type ProcessPort struct {
+	Name     string `json:"name" doc:"the range"`
+	Protocol string `json:"protocol"`
+	Port     int    `json:"port"`
+	State    string `json:"state"`
+	Lease    string `json:"lease"`
+}
+
+// Exec asks for processes to be started, all or none.
+type Exec struct {
+	Distribution string `json:"distribution" doc:"name, or pattern with *"`
+	Version      string `json:"version" doc:"version, or pattern with *"`
+	Profile      string `json:"profile"`
+	Name         string `json:"name,omitempty" doc:"process name, or pattern; empty: each process that is not invoked by name"`
+	Instances    int    `json:"instances,omitempty" doc:"how many of each; 0 means 1"`
+	// WaitSeconds above 0 asks to wait that long until every process listens on its leased ports.
+	WaitSeconds float64 `json:"waitSeconds,omitempty"`
+}
+
+// Started answers an Exec.
+type Started struct {
+	Processes []Process `json:"processes"`
+	Warnings  []string  `json:"warnings,omitempty"`
+}
+
+// Selector selects processes. Fields that are set narrow it down; all of them
+// hold together. IDs and PIDs are exact: one that is not there is an error.
+type Selector struct {
+	All          bool   `json:"all,omitempty"`
+	IDs          []int  `json:"ids,omitempty"`
+	PIDs         []int  `json:"pids,omitempty"`
+	Distribution string `json:"distribution,omitempty"`
+	Version      string `json:"version,omitempty"`
+	Name         string `json:"name,omitempty"`
+	Profile      string `json:"profile,omitempty"`
+	Port         string `json:"port,omitempty" doc:"RANGE:PORT, each a pattern: http:*"`
+}
+
+// Kill asks processes to stop.
+type Kill struct {
+	Selector
+	Hard bool `json:"hard,omitempty" doc:"force it at once, without asking"`
+	// WaitSeconds above 0 asks to wait that long until the leases are recuperated.
+	WaitSeconds float64 `json:"waitSeconds,omitempty"`
+}
+
+// Restart asks processes to stop and to start again on the same ports.
+type Restart struct {
+	Selector
+	Hard bool `json:"hard,omitempty"`
+	// WaitSeconds above 0 asks to wait that long until every process listens on its leased ports again.
+	WaitSeconds float64 `json:"waitSeconds,omitempty"`
+}
+
+// Affected are the processes that a Kill or Restart reached.
+type Affected struct {
+	Processes []Process `json:"processes"`
+}

@@ -1,0 +1,57 @@
+package api
+
+import "time"
+
+// Range is a named, inclusive interval of ports of one protocol and scope.
+type Range struct {
+	Name     string `json:"name" doc:"letters, digits, '.', '_' and '-'"`
+	Min      int    `json:"min" doc:"first port, 1 to 65535"`
+	Max      int    `json:"max" doc:"last port, inclusive"`
+	Protocol string `json:"protocol,omitempty" doc:"tcp (the default) or udp"`
+	Scope    string `json:"scope,omitempty" doc:"host (the default) or cluster"`
+}
+
+// RangeStatus is a range with what became of its ports. Every port of it is in
+// exactly one of Available, Active and SetAside.
+type RangeStatus struct {
+	Range
+	Available []int          `json:"available"`
+	Active    []ActivePort   `json:"active"`
+	SetAside  []SetAsidePort `json:"setAside"`
+}
+
+// ActivePort is a port that is leased.
+type ActivePort struct {
+	Port   int    `json:"port"`
+	State  string `json:"state" doc:"leased, listening or stolen"`
+	Holder string `json:"holder" doc:"who has the lease, for people"`
+	PID    int    `json:"pid,omitempty" doc:"the holder's process id, where it is a running process"`
+	Lease  string `json:"lease" doc:"the lease's id"`
+}
+
+// SetAsidePort is a port that cannot be leased now because something else is bound to it.
+type SetAsidePort struct {
+	Port    int       `json:"port"`
+	Reason  string    `json:"reason"`
+	PID     int       `json:"pid,omitempty" doc:"who is bound to it, where that can be seen"`
+	Command string    `json:"command,omitempty"`
+	Since   time.Time `json:"since"`
+}
+
+// AddRanges asks for ranges to be added, all or none.
+type AddRanges struct {
+	Ranges []Range `json:"ranges"`
+	Clear  bool    `json:"clear,omitempty" doc:"replace all ranges that there are"`
+	Force  bool    `json:"force,omitempty" doc:"with clear: also where a range that goes has live leases"`
+}
+
+// DeletedRanges are the ranges that a deletion removed.
+type DeletedRanges struct {
+	Deleted []Range `json:"deleted"`
+}
+
+// Archived tells which ranges an archive holds after archiving or restoring.
+type Archived struct {
+	Revision string  `json:"revision"`
+	Ranges   []Range `json:"ranges"`
+}

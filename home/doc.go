@@ -1,0 +1,3 @@
+// Package home finds where a daemon keeps its state and where its socket is.
+// The daemon and its clients ask it alike, so that they meet.
+package home

@@ -1,0 +1,85 @@
+package lease
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// maxNamed is how many ports a FullError names of each sort.
+const maxNamed = 8
+
+// FullError says that a range has fewer ports that can be leased than were
+// wanted, and who has the others. It is ErrRangeFull.
+type FullError struct {
+	Range    Range
+	Protocol Protocol
+
+	// Wanted is how many ports of the range were asked for together, Available
+	// how many of them there were.
+	Wanted, Available int
+
+	// Held are the lowest leased ports of the range, Leased is how many there are.
+	Held   []ActivePort
+	Leased int
+
+	// SetAside are the lowest ports of the range that are set aside, Aside is
+	// how many there are.
+	SetAside []SetAside
+	Aside    int
+}
+
+// Is reports whether target is ErrRangeFull.
+func (e *FullError) Is(target error) bool { return target == ErrRangeFull }
+
+func (e *FullError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "range %s: ", e.Range.Name)
+	total := e.Range.Len()
+	switch {
+	case e.Wanted > total:
+		fmt.Fprintf(&b, "%s wanted, it has %s", count(e.Wanted), count(total))
+	case e.Available > 0:
+		fmt.Fprintf(&b, "%s wanted, %s of its %s can be leased", count(e.Wanted), thousands(e.Available), count(total))
+	case e.Aside > 0 && total == 1:
+		b.WriteString("its port cannot be leased")
+	case e.Aside > 0:
+		fmt.Fprintf(&b, "none of its %s can be leased", count(total))
+	case total == 1:
+		b.WriteString("its port is leased")
+	default:
+		fmt.Fprintf(&b, "all %s are leased", count(total))
+	}
+	separator := ": "
+	for _, a := range e.Held {
+		fmt.Fprintf(&b, "%s%d by %s", separator, a.Port, a.Lease.Holder)
+		separator = ", "
+	}
+	if more := e.Leased - len(e.Held); more > 0 {
+		fmt.Fprintf(&b, " and %s more", thousands(more))
+	}
+	for _, s := range e.SetAside {
+		fmt.Fprintf(&b, "%s%d set aside: %s", separator, s.Port, s.Reason)
+		separator = ", "
+	}
+	if more := e.Aside - len(e.SetAside); more > 0 {
+		fmt.Fprintf(&b, " and %s more", thousands(more))
+	}
+	return b.String()
+}
+
+// count words a number of ports.
+func count(n int) string {
+	if n == 1 {
+		return "1 port"
+	}
+	return thousands(n) + " ports"
+}
+
+// thousands writes n, which is at most 65,535 times a few, with a comma.
+func thousands(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return thousands(n/1000) + fmt.Sprintf(",%03d", n%1000)
+}

@@ -1,0 +1,116 @@
+package lease
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/magiconair/properties"
+)
+
+// maxProperties is the most bytes that ParseProperties reads: far more than
+// 65,535 ranges of one port need.
+const maxProperties = 8 << 20
+
+// ParseProperties reads ranges from Java properties, one name=min,max or
+// name=port for each, as [java.util.Properties.load] has their syntax, in
+// UTF-8 and in the order of the file. All are TCP ranges of HostScope. What is
+// wrong is ErrRangeInvalid, with the line and the key.
+//
+// [java.util.Properties.load]: https://docs.oracle.com/en/java/javase/21/docs/api/java.base/java/util/Properties.html#load(java.io.Reader)
+func ParseProperties(r io.Reader) ([]Range, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxProperties+1))
+	if err != nil {
+		return nil, fmt.Errorf("read range properties: %w", err)
+	}
+	if len(text) > maxProperties {
+		return nil, stated(ErrRangeInvalid, "range properties: more than %d bytes", maxProperties)
+	}
+	var ranges []Range
+	seen := make(map[string]int)
+	// The library keeps the last of two equal keys and forgets lines, so it is
+	// given one logical line at a time.
+	for line, entry := range logicalLines(text) {
+		loader := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
+		p, err := loader.LoadBytes(entry)
+		if err != nil {
+			return nil, stated(ErrRangeInvalid, "range properties: line %d: %v", line, oneLine(err))
+		}
+		for _, name := range p.Keys() {
+			value, _ := p.Get(name)
+			r, err := parseInterval(name, value)
+			if err != nil {
+				return nil, stated(ErrRangeInvalid, "range properties: line %d: %v", line, err)
+			}
+			if first, ok := seen[name]; ok {
+				return nil, stated(ErrRangeInvalid, "range properties: line %d: range %q was defined on line %d already", line, name, first)
+			}
+			seen[name] = line
+			ranges = append(ranges, r)
+		}
+	}
+	return ranges, nil
+}
+
+// parseInterval reads min,max or one port.
+func parseInterval(name, value string) (Range, error) {
+	r := Range{Name: name, Protocol: TCP, Scope: HostScope}
+	if err := validName("range", name); err != nil {
+		return r, err
+	}
+	if strings.TrimSpace(value) == "" {
+		return r, fmt.Errorf("range %q: no ports; write %s=min,max or %s=port", name, name, name)
+	}
+	first, last, two := strings.Cut(value, ",")
+	if !two {
+		last = first
+	}
+	for _, end := range [...]struct {
+		text string
+		to   *int
+	}{{first, &r.Min}, {last, &r.Max}} {
+		port, err := strconv.Atoi(strings.TrimSpace(end.text))
+		if err != nil {
+			return r, fmt.Errorf("range %q: %.40q is not min,max or a port", name, value)
+		}
+		*end.to = port
+	}
+	return r, r.Validate()
+}
+
+// logicalLines yields the logical lines of properties with the number of
+// their first line: comments and blank lines are left out, lines that end in
+// an odd number of backslashes go on with the next one.
+func logicalLines(text []byte) func(yield func(int, []byte) bool) {
+	return func(yield func(int, []byte) bool) {
+		text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+		text = bytes.ReplaceAll(text, []byte("\r"), []byte("\n"))
+		var entry []byte
+		start := 0
+		for i, line := range bytes.Split(text, []byte("\n")) {
+			if entry == nil {
+				trimmed := bytes.TrimLeft(line, " \t\f")
+				if len(trimmed) == 0 || trimmed[0] == '#' || trimmed[0] == '!' {
+					continue
+				}
+				start = i + 1
+			}
+			entry = append(append(entry, line...), '\n')
+			if backslashes := len(line) - len(bytes.TrimRight(line, `\`)); backslashes%2 == 1 {
+				continue
+			}
+			if !yield(start, entry) {
+				return
+			}
+			entry = nil
+		}
+		if entry != nil {
+			yield(start, entry)
+		}
+	}
+}
+
+// oneLine is an error's text without line ends.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -1,0 +1,203 @@
+package gate
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"berth/launcher/gate/rlimit"
+
+	"golang.org/x/sys/unix"
+)
+
+// block is all that the child reads and writes, with offsets known to the
+// assembler. It lies in a mapping that Go neither moves nor gives back.
+type block struct {
+	path, argv, envp, dir uintptr
+	files                 uintptr // source descriptors, 8 bytes each
+	nfiles                uint64
+	gate                  uint64
+	mask                  uint64 // the empty signal set
+	read                  uint64 // where the byte from the gate goes
+	step, errno           uint64
+	clone                 cloneArgs
+	pidfd                 int32 // written by the kernel
+}
+
+// cloneArgs is struct clone_args of clone3(2), its first 88 bytes.
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal uint64
+	stack, stackSize, tls                         uint64
+	setTID, setTIDSize, cgroup                    uint64
+}
+
+const stackSize = 4096
+
+// clone3 makes the child of a block. It returns the child's process id, or the
+// negative errno.
+//
+//go:noescape
+func clone3(b *block) (r uintptr)
+
+// cloneRefused says that the kernel will not do it this way.
+var cloneRefused atomic.Bool
+
+func start(c *Command, conn *os.File, theirs int) (*Child, error) {
+	if !cloneRefused.Load() && haveCloseRange() {
+		child, err := startByClone(c, theirs)
+		if err == nil || !cloneRefused.Load() {
+			return child, err
+		}
+	}
+	return startByExec(c, conn, theirs)
+}
+
+// haveCloseRange reports whether the kernel has close_range(2), which the child
+// cannot do without. The range asked for is beyond every descriptor.
+var haveCloseRange = sync.OnceValue(func() bool {
+	return unix.CloseRange(1<<31-1, 1<<31-1, 0) == nil
+})
+
+// startByClone makes the child by clone3. Where the kernel does not have it or
+// a filter refuses it, cloneRefused is set.
+func startByClone(c *Command, theirs int) (*Child, error) {
+	sources, closeSources, err := sourceFiles(c.Files, theirs)
+	if err != nil {
+		return nil, err
+	}
+	defer closeSources()
+
+	m, b, err := newBlock(c, sources)
+	if err != nil {
+		return nil, err
+	}
+	r := clone3(b)
+	runtime.KeepAlive(c)
+	if errno := syscall.Errno(-r); r > ^uintptr(4095) {
+		_ = unix.Munmap(m)
+		switch errno {
+		case unix.ENOSYS, unix.EINVAL, unix.EPERM:
+			cloneRefused.Store(true)
+		}
+		return nil, fmt.Errorf("start %s: clone3: %w", c.Path, errno)
+	}
+	pid := int(r)
+	if soft, hard, ok := rlimit.NoFile(); ok {
+		// The program gets the limit that the daemon was given, not the one
+		// that Go has raised for itself. The child waits, so it is not too late.
+		_ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: soft, Max: hard}, nil)
+	}
+	return &Child{
+		PID:     pid,
+		pidfd:   int(b.pidfd),
+		release: func() { _ = unix.Munmap(m) },
+	}, nil
+}
+
+// sourceFiles returns descriptors of the files and, last, of the gate, that
+// all lie above the places that they are copied to: none is overwritten
+// before it was copied.
+func sourceFiles(files []*os.File, gate int) (fds []int, closeAll func(), err error) {
+	lowest := len(files) + 1
+	var copies []int
+	closeAll = func() {
+		for _, fd := range copies {
+			_ = unix.Close(fd)
+		}
+		runtime.KeepAlive(files)
+	}
+	add := func(fd int) error {
+		if fd < lowest {
+			moved, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowest)
+			if err != nil {
+				return err
+			}
+			copies = append(copies, moved)
+			fd = moved
+		}
+		fds = append(fds, fd)
+		return nil
+	}
+	for _, f := range files {
+		raw, err := f.SyscallConn()
+		if err == nil {
+			var addErr error
+			err = raw.Control(func(fd uintptr) { addErr = add(int(fd)) })
+			if err == nil {
+				err = addErr
+			}
+		}
+		if err != nil {
+			closeAll()
+			return nil, nil, fmt.Errorf("take over %s: %w", f.Name(), err)
+		}
+	}
+	if err := add(gate); err != nil {
+		closeAll()
+		return nil, nil, err
+	}
+	return fds, closeAll, nil
+}
+
+// newBlock maps memory for the child and writes all that it needs into it: the
+// block, the stack, the pointer arrays and the strings.
+func newBlock(c *Command, sources []int) ([]byte, *block, error) {
+	files := sources[:len(sources)-1]
+	size := int(unsafe.Sizeof(block{})) + stackSize + 64 + 8*(len(files)+len(c.Args)+len(c.Env)+2)
+	size += len(c.Path) + len(c.Dir) + 2
+	for _, s := range c.Args {
+		size += len(s) + 1
+	}
+	for _, s := range c.Env {
+		size += len(s) + 1
+	}
+	m, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, nil, fmt.Errorf("map memory for the start of %s: %w", c.Path, err)
+	}
+	base := uintptr(unsafe.Pointer(&m[0]))
+	b := (*block)(unsafe.Pointer(&m[0]))
+	next := (int(unsafe.Sizeof(block{})) + 15) &^ 15
+	stack := next
+	next += stackSize
+
+	word := func(at int, v uintptr) { binary.NativeEndian.PutUint64(m[at:], uint64(v)) }
+	filesAt := next
+	for i, fd := range files {
+		word(filesAt+8*i, uintptr(fd))
+	}
+	argvAt := filesAt + 8*len(files)
+	envpAt := argvAt + 8*(len(c.Args)+1)
+	next = envpAt + 8*(len(c.Env)+1)
+	text := func(s string) uintptr {
+		at := base + uintptr(next)
+		next += copy(m[next:], s) + 1
+		return at
+	}
+	b.path = text(c.Path)
+	if c.Dir != "" {
+		b.dir = text(c.Dir)
+	}
+	for i, s := range c.Args {
+		word(argvAt+8*i, text(s))
+	}
+	for i, s := range c.Env {
+		word(envpAt+8*i, text(s))
+	}
+	b.argv, b.envp = base+uintptr(argvAt), base+uintptr(envpAt)
+	b.files, b.nfiles = base+uintptr(filesAt), uint64(len(files))
+	b.gate = uint64(sources[len(sources)-1])
+	b.clone = cloneArgs{
+		flags:      unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
+		pidfd:      uint64(uintptr(unsafe.Pointer(&b.pidfd))),
+		exitSignal: uint64(unix.SIGCHLD),
+		stack:      uint64(base) + uint64(stack),
+		stackSize:  stackSize,
+	}
+	return m, b, nil
+}

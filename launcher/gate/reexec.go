@@ -1,0 +1,136 @@
+package gate
+
+import (
+	"encoding/binary"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// gateName is the argument 0 by which the program knows that it is to be a gate.
+const gateName = "berth-gate"
+
+// order is what the gate is told of a Command.
+type order struct {
+	Path, Dir string
+	Args, Env []string
+}
+
+// startByExec makes the child by executing the running program again. It is
+// given its command over the gate; see Main.
+func startByExec(c *Command, conn *os.File, theirs int) (*Child, error) {
+	gate, err := unix.FcntlInt(uintptr(theirs), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", c.Path, err)
+	}
+	gateFile := os.NewFile(uintptr(gate), "gate")
+	defer gateFile.Close()
+
+	pidfd := -1
+	files := append(append([]*os.File(nil), c.Files...), gateFile)
+	process, err := os.StartProcess("/proc/self/exe", []string{gateName, strconv.Itoa(len(c.Files))}, &os.ProcAttr{
+		Env:   []string{},
+		Files: files,
+		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", c.Path, err)
+	}
+	child := &Child{PID: process.Pid, pidfd: pidfd, release: func() {}}
+	_ = process.Release()
+	if pidfd < 0 {
+		// The child is not waited for by anybody else: its id is its own.
+		child.pidfd, err = unix.PidfdOpen(child.PID, 0)
+	}
+	if err == nil {
+		err = gob.NewEncoder(conn).Encode(order{Path: c.Path, Args: c.Args, Env: c.Env, Dir: c.Dir})
+	}
+	if err != nil {
+		// Without its command the child reads the end of the file and exits.
+		_ = conn.Close()
+		var status syscall.WaitStatus
+		_, _ = syscall.Wait4(child.PID, &status, 0, nil)
+		if child.pidfd >= 0 {
+			_ = unix.Close(child.pidfd)
+		}
+		return nil, fmt.Errorf("start %s: %w", c.Path, err)
+	}
+	return child, nil
+}
+
+// Main is the child's side where the program is executed again as the gate. A
+// program that uses this package calls it first thing in main; it returns at
+// once unless the program was started as a gate, and then it never returns.
+func Main() {
+	if len(os.Args) != 2 || os.Args[0] != gateName {
+		return
+	}
+	n, err := strconv.Atoi(os.Args[1])
+	if err != nil || n < 0 {
+		os.Exit(127)
+	}
+	// What this program was given beyond the files goes with exec: the gate, and
+	// descriptors of the starter that are not close-on-exec.
+	if err := unix.CloseRange(uint(n), math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		for fd := n; fd < 1024; fd++ {
+			unix.CloseOnExec(fd)
+		}
+	}
+	gate := &unread{fd: n}
+	var c order
+	if err := gob.NewDecoder(gate).Decode(&c); err != nil {
+		os.Exit(127)
+	}
+	report := func(step Step, err error) {
+		var errno syscall.Errno
+		errors.As(err, &errno)
+		var b [reportSize]byte
+		binary.NativeEndian.PutUint64(b[:8], uint64(step))
+		binary.NativeEndian.PutUint64(b[8:], uint64(errno))
+		_, _ = unix.Write(n, b[:])
+		os.Exit(127)
+	}
+	if c.Dir != "" {
+		if err := unix.Chdir(c.Dir); err != nil {
+			report(StepDir, err)
+		}
+	}
+	if _, err := gate.ReadByte(); err != nil {
+		os.Exit(127)
+	}
+	// Exec also gives the program the limit of open files that this one had.
+	report(StepExec, syscall.Exec(c.Path, c.Args, c.Env))
+}
+
+// unread reads the gate a byte at a time where asked, so that a decoder takes
+// nothing that comes after its message: it is an io.ByteReader, which gob uses
+// as it is.
+type unread struct{ fd int }
+
+func (u *unread) Read(p []byte) (int, error) {
+	for {
+		n, err := unix.Read(u.fd, p)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+func (u *unread) ReadByte() (byte, error) {
+	var b [1]byte
+	_, err := u.Read(b[:])
+	return b[0], err
+}

@@ -1,0 +1,134 @@
+package cmdline
+
+import (
+	"fmt"
+	"strings"
+
+	"berth/descriptor"
+)
+
+// Input is what a command is made from. Nothing of it is changed.
+type Input struct {
+	Starter descriptor.Starter
+
+	// Process is the process' name, for messages; errors and warnings begin
+	// with it unless it is empty.
+	Process string
+
+	// UserDir is the distribution's unpacked folder, absolute. It is also the
+	// working directory.
+	UserDir string
+
+	// JavaHome is the Java installation of starters that name none. Where it is
+	// empty too, the program is looked up by its name alone and java.home is not
+	// known.
+	JavaHome string
+
+	// ProcessProperties are the process' own, of several of one name the last
+	// counts. Their values may hold variables.
+	ProcessProperties []Property
+
+	// ServerProperties are what ServerProperties returns.
+	ServerProperties []Property
+
+	// Ports are the leased ports, in the order of the descriptor.
+	Ports []Port
+
+	// Environ is what the process inherits, ExtraEnv what it is given on top.
+	Environ, ExtraEnv []string
+
+	// Jars lists the .jar and .zip files of a folder and the folders below it.
+	// The folder is absolute; paths of the answer that are not are relative to
+	// it. A folder that does not exist has none: that is no error. It may be nil
+	// for a starter that is not of Java.
+	Jars func(dir string) ([]string, error)
+}
+
+// Command is how a process is started.
+type Command struct {
+	// Args are the arguments; the first is the program as written, for the
+	// caller to look up if it has no slash.
+	Args []string
+
+	// Env is the whole environment.
+	Env []string
+
+	// Warnings say what is odd but allowed, a sentence each: every variable that
+	// is unknown, once.
+	Warnings []string
+}
+
+// maxArg is how many bytes an argument may have, its closing NUL included:
+// MAX_ARG_STRLEN of Linux, see execve(2).
+const maxArg = 128 << 10
+
+// Build makes the command of a starter.
+//
+// The errors are ErrUnsupported, ErrInvalid, ErrTooLong, a *CircleError, and
+// those of Jars. They name what is wrong and never the value of a property.
+func Build(in Input) (Command, error) {
+	command, err := build(&in)
+	if err != nil && in.Process != "" {
+		return Command{}, fmt.Errorf("process %s: %w", quote(in.Process), err)
+	}
+	if err != nil {
+		return Command{}, err
+	}
+	if in.Process != "" {
+		for i, warning := range command.Warnings {
+			command.Warnings[i] = fmt.Sprintf("process %s: %s", quote(in.Process), warning)
+		}
+	}
+	return command, nil
+}
+
+func build(in *Input) (Command, error) {
+	var arguments func(*Input, *scope) ([]string, error)
+	switch in.Starter.Kind {
+	case descriptor.Java:
+		arguments = javaArgs
+	case descriptor.Generic:
+		arguments = genericArgs
+	default:
+		return Command{}, problemf(ErrUnsupported, "<%s> is not supported yet; use <java> or <generic>", in.Starter.Kind)
+	}
+	if !strings.HasPrefix(in.UserDir, "/") {
+		return Command{}, problemf(ErrInvalid, "the distribution's folder %s is not an absolute path", quote(in.UserDir))
+	}
+	env, warnings, err := Environ(in.Environ, in.UserDir, in.Ports, in.ExtraEnv)
+	if err != nil {
+		return Command{}, err
+	}
+	s, err := newScope(in, env)
+	if err != nil {
+		return Command{}, err
+	}
+	args, err := arguments(in, s)
+	if err != nil {
+		return Command{}, err
+	}
+	if err := checkArgs(args); err != nil {
+		return Command{}, err
+	}
+	return Command{Args: args, Env: env, Warnings: append(s.warnings, warnings...)}, nil
+}
+
+// checkArgs refuses what execve would.
+func checkArgs(args []string) error {
+	for i, arg := range args {
+		if strings.IndexByte(arg, 0) < 0 && len(arg) < maxArg {
+			continue
+		}
+		// A property is named; no value is shown, it may be a secret.
+		where := fmt.Sprintf("argument %d", i)
+		if definition, found := strings.CutPrefix(arg, "-D"); found {
+			name, _, _ := strings.Cut(definition, "=")
+			where += " (property " + quote(name) + ")"
+		}
+		if len(arg) >= maxArg {
+			return problemf(ErrTooLong, "%s is longer than the %d KiB that an argument may have", where, maxArg>>10)
+		}
+		return problemf(ErrInvalid, "%s holds a NUL character", where)
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package cmdline
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Environ returns the environment of a process: what it inherits, then its
+// ports, then extra. Entries are NAME=value; of several of one name the last
+// counts, at the place of the first.
+//
+// The ports are PORT, the number of the first one, and for each range
+// corus.process.port.RANGE and CORUS_PROCESS_PORT_RANGE. The latter is in upper
+// case with _ for each character that is not a letter of ASCII or a digit. Where
+// two ranges make one name, the first has it and a warning says so.
+//
+// Some of what would be inherited was meant for the one it is inherited from,
+// and is left out: PORT and the names of ports, BERTH_PROCESS_ID and
+// BERTH_STATE_ID, and what systemd tells a service about itself (NOTIFY_SOCKET,
+// LISTEN_FDS and their like). PWD becomes dir unless that is empty.
+//
+// The error is an ErrInvalid, for a NUL character.
+func Environ(inherited []string, dir string, ports []Port, extra []string) (environ, warnings []string, err error) {
+	e := newEnviron(len(inherited) + 3*len(ports) + len(extra) + 1)
+	for _, entry := range inherited {
+		name, value, found := strings.Cut(entry, "=")
+		if found && name != "" && !isStale(name) {
+			e.set(name, value)
+		}
+	}
+	if dir != "" {
+		e.set("PWD", dir)
+	}
+	if len(ports) > 0 {
+		e.set("PORT", strconv.Itoa(ports[0].Number))
+	}
+	owner := make(map[string]string, len(ports))
+	for i, port := range ports {
+		if !isFirstOfRange(ports, i) {
+			continue
+		}
+		number := strconv.Itoa(port.Number)
+		e.set(processPortPrefix+port.Name, number)
+		name := environName(processPortPrefix + port.Name)
+		if first, taken := owner[name]; taken {
+			warnings = append(warnings, fmt.Sprintf("environment: %s is the port of range %s; that of range %s has the same name there, use %s",
+				name, quote(first), quote(port.Name), processPortPrefix+port.Name))
+			continue
+		}
+		owner[name] = port.Name
+		e.set(name, number)
+	}
+	for _, entry := range extra {
+		if name, value, found := strings.Cut(entry, "="); found && name != "" {
+			e.set(name, value)
+		}
+	}
+	if e.invalid != "" {
+		return nil, nil, problemf(ErrInvalid, "environment: %s holds a NUL character", quote(e.invalid))
+	}
+	return e.entries, warnings, nil
+}
+
+// environ is an environment in the making.
+type environ struct {
+	entries []string
+	index   map[string]int
+	invalid string // the first name with a NUL character in it or its value
+}
+
+func newEnviron(size int) *environ {
+	return &environ{entries: make([]string, 0, size), index: make(map[string]int, size)}
+}
+
+func (e *environ) set(name, value string) {
+	if e.invalid == "" && (strings.IndexByte(name, 0) >= 0 || strings.IndexByte(value, 0) >= 0) {
+		e.invalid = name
+	}
+	entry := name + "=" + value
+	if i, found := e.index[name]; found {
+		e.entries[i] = entry
+		return
+	}
+	e.index[name] = len(e.entries)
+	e.entries = append(e.entries, entry)
+}
+
+// environName returns a property's name as most programs can read it from their
+// environment.
+func environName(property string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z':
+			return r - 'a' + 'A'
+		case 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+			return r
+		}
+		return '_'
+	}, property)
+}
+
+// isStale says whether an inherited name was meant for the one that it is
+// inherited from.
+func isStale(name string) bool {
+	switch name {
+	case "PORT", "BERTH_PROCESS_ID", "BERTH_STATE_ID", "OLDPWD",
+		// systemd.exec(5), sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)
+		"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES",
+		"WATCHDOG_PID", "WATCHDOG_USEC", "INVOCATION_ID", "JOURNAL_STREAM",
+		"MANAGERPID", "MANAGERPIDFDID", "SYSTEMD_EXEC_PID",
+		"MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "FDSTORE":
+		return true
+	}
+	return strings.HasPrefix(name, "CORUS_PROCESS_PORT_") ||
+		strings.HasPrefix(name, processPortPrefix) ||
+		strings.HasPrefix(name, serverPortPrefix)
+}

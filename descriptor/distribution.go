@@ -1,9 +1,16 @@
 package descriptor
 
-import "time"
+import (
+	"fmt"
+	"io"
+	"regexp"
+)
 
 // Distribution is a validated corus.xml: processes under a name and a version.
 type Distribution struct {
+	// Name and Version are 1 to 128 letters, digits, ".", "_" and "-", and
+	// neither "." nor "..": they can be the names of folders. So are the names
+	// of processes, of profiles and of the ranges that ports name.
 	Name    string
 	Version string
 
@@ -18,115 +25,8 @@ type Distribution struct {
 	// Processes are in the order of the document; their names are unique.
 	Processes []Process
 
-	// Warnings are what is odd but allowed, a sentence each.
+	// Warnings are what is odd but allowed, one line each, at most about a hundred.
 	Warnings []string
-}
-
-// Process is the definition of a process. Many instances of it may run.
-type Process struct {
-	Name string
-
-	// Ports are the ranges that an instance needs a port of, in the order of
-	// the document and each name once.
-	Ports []Port
-
-	// Starters tell how it is started, one for each profile.
-	Starters []Starter
-
-	// Invoke false never occurs in a file that leaves the attribute out. A
-	// process with invoke="true" starts only when it is named; see SPEC C16.
-	Invoke bool
-
-	// ShutdownTimeout is the time from asking the process to stop to forcing it.
-	ShutdownTimeout time.Duration
-
-	// MaxKillRetry is how many times a process that does not end is forced.
-	MaxKillRetry int
-
-	// DeleteOnKill says that the folder of the process goes when it is killed.
-	DeleteOnKill bool
-
-	// MaxInstances is the most instances that may run at once; 0 is no limit.
-	MaxInstances int
-
-	// PollInterval and StatusInterval are handed on to the process as
-	// properties; PollTimeout is negative when none is wanted.
-	PollInterval, StatusInterval, PollTimeout time.Duration
-
-	Tags               []string
-	PropertyCategories []string
-
-	// PreExec are commands that run before the process, in order.
-	PreExec []string
-}
-
-// Port is a process' need of a port of a range.
-type Port struct {
-	// Name is the range's name.
-	Name string
-}
-
-// Kind tells the sort of a starter.
-type Kind string
-
-// The sorts of starters.
-const (
-	Java    Kind = "java"
-	Generic Kind = "generic"
-	Magnet  Kind = "magnet"
-)
-
-// Starter tells how a process is started under one profile.
-type Starter struct {
-	Kind    Kind
-	Profile string
-
-	// Dependencies start before the process, each once.
-	Dependencies []Dependency
-
-	// Args are the <arg> elements in their order: of a java or magnet starter
-	// the arguments for the JVM, of a generic one the command line.
-	Args []Arg
-
-	// Properties are the <property> elements in their order.
-	Properties []Property
-
-	// Of java and magnet starters.
-	VMType   string // as written: "server", "-server"
-	JavaHome string
-	JavaCmd  string
-	LibDirs  []string // as written; nil where the descriptor says nothing
-	Options  []Property
-	XOptions []Property
-
-	// Of java starters.
-	MainClass string
-	MainArgs  string // the attribute args, not yet split
-
-	// Of magnet starters.
-	MagnetFile    string
-	MagnetOptions string
-}
-
-// Arg is an argument, or the place where all process properties are written.
-type Arg struct {
-	Value             string
-	ProcessProperties bool
-}
-
-// Property is a name with a value, as written: variables are not replaced.
-type Property struct {
-	Name  string
-	Value string
-}
-
-// Dependency names a process that starts before another. An empty
-// Distribution, Version or Profile means that of the process that depends.
-type Dependency struct {
-	Distribution string
-	Version      string
-	Process      string
-	Profile      string
 }
 
 // Process returns the process of that name, and whether there is one.
@@ -139,12 +39,71 @@ func (d *Distribution) Process(name string) (*Process, bool) {
 	return nil, false
 }
 
-// Starter returns the starter of a profile, and whether there is one.
-func (p *Process) Starter(profile string) (*Starter, bool) {
-	for i := range p.Starters {
-		if p.Starters[i].Profile == profile {
-			return &p.Starters[i], true
-		}
+// namespaces matches those of the schemas distribution-2.0 to
+// distribution-5.0, the ones between such as 4.7 included.
+var namespaces = regexp.MustCompile(`^http://www\.sapia-oss\.org/xsd/corus/distribution-([2-4]\.[0-9]{1,2}|5\.0)\.xsd$`)
+
+// Parse reads a corus.xml of at most 1 MiB. It knows the namespaces of the
+// schemas distribution-2.0 to distribution-5.0, and none at all. Elements may
+// come in any order. An element that is not known is an error; an attribute
+// that is not known is a warning.
+//
+// What is wrong with the text is an [InvalidError], and ErrInvalid; an error
+// of r is returned as it is.
+func Parse(r io.Reader) (*Distribution, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxDescriptorBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read descriptor: %w", err)
 	}
-	return nil, false
+	if len(text) > maxDescriptorBytes {
+		return nil, invalid("the text is larger than %d bytes", maxDescriptorBytes)
+	}
+	tree, err := readTree(text)
+	if err != nil {
+		return nil, err
+	}
+	namespace := tree.NamespaceURI()
+	switch {
+	case tree.Space != "" && namespace == "":
+		return nil, invalid("root element %s: its prefix is not declared", quote(tree.FullTag()))
+	case tree.Tag != "distribution":
+		return nil, invalid("root element %s: a descriptor begins with <distribution>", quote(tree.FullTag()))
+	case namespace != "" && !namespaces.MatchString(namespace):
+		return nil, invalid("namespace %s is not known: use %q, one of its versions from 2.0 on, or none",
+			quote(namespace), "http://www.sapia-oss.org/xsd/corus/distribution-5.0.xsd")
+	}
+	rd := &reader{namespace: namespace}
+	d := rd.root(tree).distribution()
+	if len(rd.problems.Problems) > 0 {
+		return nil, &rd.problems
+	}
+	rd.circles(d)
+	d.Warnings = rd.warnings
+	if rd.warningsCut > 0 {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("and %d warnings more", rd.warningsCut))
+	}
+	return d, nil
+}
+
+// distribution reads the root element.
+func (e *element) distribution() *Distribution {
+	d := &Distribution{
+		Name:               e.name("name"),
+		Version:            e.name("version"),
+		Tags:               e.list("tags"),
+		PropertyCategories: e.list("propertyCategories"),
+	}
+	names := map[string]bool{}
+	for _, child := range e.children() {
+		p := child.process(d)
+		if p.Name != "" && names[p.Name] {
+			child.problem("the name is taken by an earlier process")
+		}
+		names[p.Name] = true
+		d.Processes = append(d.Processes, p)
+	}
+	if len(d.Processes) == 0 {
+		e.warn("there is no process in it")
+	}
+	return d
 }

@@ -1,0 +1,131 @@
+package descriptor
+
+import "time"
+
+// Process is the definition of a process. Many instances of it may run.
+type Process struct {
+	// Name is unique in the distribution.
+	Name string
+
+	// Ports are the ranges that an instance needs a port of, in the order of
+	// the document and each name once.
+	Ports []Port
+
+	// Starters tell how it is started: at least one, and one for a profile.
+	Starters []Starter
+
+	// Invoke says that the process starts only when it is asked for by name.
+	// It is true where the attribute is left out, as in Corus' code; Corus'
+	// manual says false.
+	Invoke bool
+
+	// ShutdownTimeout is the time from asking the process to stop to forcing
+	// it: 0 to 24 h, 30 s where it is left out.
+	ShutdownTimeout time.Duration
+
+	// MaxKillRetry is how many times a process that does not end is forced: 0
+	// to 1,000, 3 where it is left out.
+	MaxKillRetry int
+
+	// DeleteOnKill says that the folder of the process goes when it is killed.
+	DeleteOnKill bool
+
+	// MaxInstances is the most instances that may run at once, up to 100,000;
+	// 0 is no limit.
+	MaxInstances int
+
+	// PollInterval (10 s where it is left out) and StatusInterval (30 s) are
+	// handed on to the process as properties, in whole seconds from 1 s to
+	// 24 h. PollTimeout is up to 24 h, and negative when none is wanted.
+	PollInterval, StatusInterval, PollTimeout time.Duration
+
+	Tags               []string
+	PropertyCategories []string
+
+	// PreExec are commands that run before the process, in order.
+	PreExec []string
+}
+
+// Starter returns the starter of a profile, and whether there is one.
+func (p *Process) Starter(profile string) (*Starter, bool) {
+	for i := range p.Starters {
+		if p.Starters[i].Profile == profile {
+			return &p.Starters[i], true
+		}
+	}
+	return nil, false
+}
+
+const (
+	dayInSeconds      = 24 * 60 * 60
+	dayInMilliseconds = dayInSeconds * 1000
+	maxInstances      = 100_000
+	maxKillRetry      = 1000
+)
+
+// process reads a process element of d.
+func (e *element) process(d *Distribution) Process {
+	p := Process{
+		Name:               e.name("name"),
+		Invoke:             e.boolean("invoke", true),
+		ShutdownTimeout:    e.duration("shutdownTimeout", time.Millisecond, 30_000, 0, dayInMilliseconds),
+		MaxKillRetry:       e.integer("maxKillRetry", 3, 0, maxKillRetry),
+		DeleteOnKill:       e.boolean("deleteOnKill", false),
+		MaxInstances:       e.integer("maxInstances", 0, 0, maxInstances),
+		PollInterval:       e.duration("pollInterval", time.Second, 10, 1, dayInSeconds),
+		StatusInterval:     e.duration("statusInterval", time.Second, 30, 1, dayInSeconds),
+		PollTimeout:        e.duration("pollTimeout", time.Second, -1, -1, dayInSeconds),
+		Tags:               e.list("tags"),
+		PropertyCategories: e.list("propertyCategories"),
+	}
+	profiles := map[string]bool{}
+	before := false // a preExec was seen
+	for _, child := range e.children() {
+		switch child.Tag {
+		case "port":
+			child.addPort(&p)
+		case "preExec":
+			if before {
+				child.problem("stands twice: put all commands into one")
+			}
+			before = true
+			p.PreExec = append(p.PreExec, child.commands()...)
+		case "docker":
+			child.problem("docker starters are not supported: use java, generic or magnet")
+			e.r.problems.unsupported = true
+			p.Starters = append(p.Starters, Starter{})
+		default:
+			s := child.starter(d, &p)
+			if s.Profile != "" && profiles[s.Profile] {
+				child.problem("the profile is taken by an earlier starter")
+			}
+			profiles[s.Profile] = true
+			p.Starters = append(p.Starters, s)
+		}
+	}
+	if len(p.Starters) == 0 {
+		e.problem("there is no starter: add a java, generic or magnet element")
+	}
+	return p
+}
+
+// commands reads a preExec element.
+func (e *element) commands() []string {
+	var out []string
+	for _, child := range e.children() {
+		value, given := child.attribute("value")
+		text := child.content()
+		switch {
+		case text == "":
+			text = value
+		case given && text != value:
+			child.problem("the command stands both in attribute \"value\" and as text: keep one")
+		}
+		if text == "" {
+			child.problem("there is no command: put it into attribute \"value\"")
+			continue
+		}
+		out = append(out, text)
+	}
+	return out
+}

@@ -63,7 +63,7 @@ type Store interface {
 	Close() error
 }
 
-// Watcher is a stream of changes.
+// Watcher is a stream of changes, read by one goroutine.
 type Watcher interface {
 	// Next waits for the next change. It returns ErrCompacted when the
 	// watcher fell too far behind, ErrClosed when the store was closed, and

@@ -52,6 +52,10 @@ var shapes = map[string]shape{
 		attributes: slices.Concat([]string{"profile"}, unusedAttributes),
 		children:   []string{"arg", "processProperties", "property", "dependency"},
 	},
+	"docker": {
+		attributes: []string{"profile"}, // enough to name it: nothing of it is read
+		children:   []string{"dependency", "portMapping", "volumeMapping", "env"},
+	},
 	"arg":               {attributes: []string{"value"}},
 	"processProperties": {},
 	"property":          {attributes: []string{"name", "value"}},
@@ -138,7 +142,8 @@ func (e *element) identify(number, of int) string {
 	return tag
 }
 
-// check compares the element's attributes and text with its shape.
+// check compares the element with its shape: its attributes, its text and,
+// where it may have none, its elements. Those of others are for children to check.
 func (e *element) check() {
 	known := shapes[e.Tag]
 	for _, a := range e.Attr {
@@ -154,6 +159,11 @@ func (e *element) check() {
 			} else {
 				e.warn("attribute %s is not known and is ignored", quote(a.Key))
 			}
+		}
+	}
+	if len(known.children) == 0 {
+		for _, child := range e.ChildElements() {
+			e.accepts(child, nil)
 		}
 	}
 	if known.text {

@@ -89,7 +89,10 @@ func (e *element) starter(d *Distribution, p *Process) Starter {
 	for _, child := range children {
 		switch child.Tag {
 		case "arg":
-			value, _ := child.required("value")
+			value, ok := child.required("value")
+			if ok && s.Kind == Generic && len(s.Args) == 0 && strings.TrimSpace(value) == "" {
+				child.problem("attribute \"value\" is empty: the first arg is the program")
+			}
 			s.Args = append(s.Args, Arg{Value: value})
 		case "processProperties":
 			s.Args = append(s.Args, Arg{ProcessProperties: true})
@@ -105,8 +108,6 @@ func (e *element) starter(d *Distribution, p *Process) Starter {
 	}
 	if s.Kind == Generic && (len(s.Args) == 0 || s.Args[0].ProcessProperties) {
 		e.problem("there is no command: the first element has to be an arg with the program")
-	} else if s.Kind == Generic && strings.TrimSpace(s.Args[0].Value) == "" {
-		e.problem("the first arg is empty: it has to be the program")
 	}
 	return s
 }

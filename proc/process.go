@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,6 +18,8 @@ type Process struct {
 	id   Identity
 	file *os.File // nil where the pidfd was none
 	conn syscall.RawConn
+
+	closed atomic.Bool
 
 	watch   sync.Once
 	exited  chan struct{} // closed by the watcher when the process has exited, or when the watch failed
@@ -76,6 +79,7 @@ func (p *Process) Close() error {
 	if p.file == nil {
 		return nil
 	}
+	p.closed.Store(true)
 	if err := p.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("close handle of pid %d: %w", p.id.PID, err)
 	}

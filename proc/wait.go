@@ -46,10 +46,11 @@ func (p *Process) watchExit() {
 		return
 	}
 	err := p.conn.Read(func(fd uintptr) bool { return hasExited(int(fd)) })
-	if errors.Is(err, os.ErrClosed) {
-		err = ErrClosed
-	}
-	if err != nil {
+	switch {
+	case err == nil, errors.Is(err, os.ErrDeadlineExceeded): // a deadline is set only once the process has exited
+	case p.closed.Load():
+		p.failure = fmt.Errorf("wait for pid %d: %w", p.id.PID, ErrClosed)
+	default:
 		p.failure = fmt.Errorf("wait for pid %d: %w", p.id.PID, err)
 	}
 }
@@ -146,6 +147,7 @@ func (p *Process) foreignExit() (Exit, error) {
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return Exit{}, ErrClosed
 	}
+	_ = p.file.SetReadDeadline(time.Time{})
 	exit, _, err = p.exitInfo()
 	return exit, err
 }

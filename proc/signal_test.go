@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -180,6 +181,16 @@ func signalOldGroup(leaderPID, memberPID int) string {
 	}
 	if err := member.Signal(0); err != nil {
 		return "the member ended with the leader: " + err.Error()
+	}
+	tree, err := proc.Snapshot()
+	if err != nil {
+		return err.Error()
+	}
+	if all := tree.OfIdentity(leader.Identity()); len(all) != 1 || all[0] != memberPID {
+		return fmt.Sprintf("of an exited leader: %v, want %d", all, memberPID)
+	}
+	if all := tree.Of(os.Getpid()); !slices.Contains(all, memberPID) || slices.Contains(all, leaderPID) {
+		return fmt.Sprintf("of this process: %v, want %d and not %d", all, memberPID, leaderPID)
 	}
 	if err := leader.SignalGroup(unix.SIGKILL); err != nil {
 		return err.Error()

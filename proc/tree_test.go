@@ -37,8 +37,8 @@ func TestTree(t *testing.T) {
 	same(t, "of a stranger", tree.Of(stranger.pid), stranger.pid)
 	same(t, "of nobody", tree.Of(1<<30))
 	same(t, "of 0", tree.Of(0))
-	if own := tree.Of(os.Getpid()); !slices.Contains(own, orphaned) == slices.Contains(own, leader) {
-		t.Logf("the orphan is a subreaper's: %v", own)
+	if own := tree.Of(os.Getpid()); !slices.Contains(own, orphaned) || !slices.Contains(own, leader) {
+		t.Errorf("of this process: %v, without %d or %d", own, orphaned, leader)
 	}
 	later := handle.Identity()
 	later.StartTime++
@@ -72,6 +72,11 @@ func TestTree(t *testing.T) {
 	if _, err := handle.Reap(); err != nil {
 		t.Fatal(err)
 	}
+	same(t, "of the identity of a process reaped since", tree.OfIdentity(handle.Identity()))
+	if tree, err = proc.Snapshot(); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "of the identity of a reaped process", tree.OfIdentity(handle.Identity()), member, orphaned)
 	if session, err = proc.Session(c.pid); err != nil {
 		t.Fatal(err)
 	}

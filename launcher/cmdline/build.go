@@ -95,7 +95,7 @@ func build(in *Input) (Command, error) {
 	if !strings.HasPrefix(in.UserDir, "/") {
 		return Command{}, problemf(ErrInvalid, "the distribution's folder %s is not an absolute path", quote(in.UserDir))
 	}
-	env, warnings, err := Environ(in.Environ, in.UserDir, in.Ports, in.ExtraEnv)
+	env, warnings, err := makeEnviron(in.Environ, in.UserDir, in.Ports, in.ExtraEnv)
 	if err != nil {
 		return Command{}, err
 	}
@@ -110,7 +110,7 @@ func build(in *Input) (Command, error) {
 	if err := checkArgs(args); err != nil {
 		return Command{}, err
 	}
-	return Command{Args: args, Env: env, Warnings: append(s.warnings, warnings...)}, nil
+	return Command{Args: args, Env: env.entries, Warnings: append(s.warnings, warnings...)}, nil
 }
 
 // checkArgs refuses what execve would.

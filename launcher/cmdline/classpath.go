@@ -40,7 +40,7 @@ func classPath(in *Input, s *scope) (string, error) {
 		return nil
 	}
 	for _, written := range dirs {
-		value, err := s.render("libDirs", written)
+		value, err := s.render(subject{kind: "libDirs"}, written)
 		if err != nil {
 			return "", err
 		}

@@ -19,8 +19,8 @@
 // javaHome, javaCmd, vmType, <arg>, <xoption>, <option>, <property>, libDirs,
 // mainClass, args; of a generic starter <property> first, then its arguments.
 // So an <option> can use an <xoption>, and never the other way round. A value
-// that is used before it is rendered is unknown at that place. Names are not
-// rendered, only values.
+// that is used before it is rendered is unknown at that place. The names of options
+// and properties are rendered as values are.
 //
 // user.dir, java.home and the server's properties are facts and stand for
 // themselves: what looks like a variable in a path is part of the path. The

@@ -22,11 +22,18 @@ import (
 //
 // The error is an ErrInvalid, for a NUL character.
 func Environ(inherited []string, dir string, ports []Port, extra []string) (environ, warnings []string, err error) {
-	e := newEnviron(len(inherited) + 3*len(ports) + len(extra) + 1)
+	e, warnings, err := makeEnviron(inherited, dir, ports, extra)
+	if err != nil {
+		return nil, nil, err
+	}
+	return e.entries, warnings, nil
+}
+
+func makeEnviron(inherited []string, dir string, ports []Port, extra []string) (e *environ, warnings []string, err error) {
+	e = newEnviron(len(inherited) + 2 + 2*len(ports) + len(extra))
 	for _, entry := range inherited {
-		name, value, found := strings.Cut(entry, "=")
-		if found && name != "" && !isStale(name) {
-			e.set(name, value)
+		if name, _, found := strings.Cut(entry, "="); found && !isStale(name) {
+			e.add(entry)
 		}
 	}
 	if dir != "" {
@@ -52,14 +59,12 @@ func Environ(inherited []string, dir string, ports []Port, extra []string) (envi
 		e.set(name, number)
 	}
 	for _, entry := range extra {
-		if name, value, found := strings.Cut(entry, "="); found && name != "" {
-			e.set(name, value)
-		}
+		e.add(entry)
 	}
 	if e.invalid != "" {
 		return nil, nil, problemf(ErrInvalid, "environment: %s holds a NUL character", quote(e.invalid))
 	}
-	return e.entries, warnings, nil
+	return e, warnings, nil
 }
 
 // environ is an environment in the making.
@@ -73,17 +78,31 @@ func newEnviron(size int) *environ {
 	return &environ{entries: make([]string, 0, size), index: make(map[string]int, size)}
 }
 
-func (e *environ) set(name, value string) {
-	if e.invalid == "" && (strings.IndexByte(name, 0) >= 0 || strings.IndexByte(value, 0) >= 0) {
+func (e *environ) set(name, value string) { e.add(name + "=" + value) }
+
+// add adds NAME=value, and passes over what is not of that form.
+func (e *environ) add(entry string) {
+	name, _, found := strings.Cut(entry, "=")
+	if !found || name == "" {
+		return
+	}
+	if e.invalid == "" && strings.IndexByte(entry, 0) >= 0 {
 		e.invalid = name
 	}
-	entry := name + "=" + value
 	if i, found := e.index[name]; found {
 		e.entries[i] = entry
 		return
 	}
 	e.index[name] = len(e.entries)
 	e.entries = append(e.entries, entry)
+}
+
+func (e *environ) lookup(name string) (string, bool) {
+	i, found := e.index[name]
+	if !found {
+		return "", false
+	}
+	return e.entries[i][len(name)+1:], true
 }
 
 // environName returns a property's name as most programs can read it from their

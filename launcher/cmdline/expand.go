@@ -40,6 +40,9 @@ func Expand(text string, lookup Lookup) (expanded string, unknown []string, err 
 	if err != nil {
 		return "", nil, err
 	}
+	if len(e.unknown) == 0 {
+		return expanded, nil, nil
+	}
 	return expanded, e.unknown, nil
 }
 
@@ -90,9 +93,8 @@ func (e *expander) expand(text string) (string, error) {
 
 // append appends the expansion of a whole text to out.
 func (e *expander) append(out []byte, text string) ([]byte, error) {
-	e.work += len(text) + 1
-	if e.work > maxWork {
-		return out, problemf(ErrTooLong, "replacing its variables takes too many steps; let them use each other less")
+	if err := e.spend(len(text)); err != nil {
+		return out, err
 	}
 	if len(text) > MaxValue {
 		return out, tooLong()
@@ -141,6 +143,10 @@ func (e *expander) appendReference(out []byte, text string, refs []reference, re
 	unknownBefore := len(e.unknown)
 	name := text[ref.body:nameEnd]
 	if strings.IndexByte(name, '$') >= 0 {
+		// Names that nest are copied once for each of them.
+		if err := e.spend(len(name)); err != nil {
+			return out, err
+		}
 		expanded, err := e.appendSpan(nil, text, refs, ref.body, nameEnd)
 		if err != nil {
 			return out, err
@@ -171,7 +177,9 @@ func (e *expander) appendReference(out []byte, text string, refs []reference, re
 
 func (e *expander) appendVariable(out []byte, name string, v variable) ([]byte, error) {
 	if v.final || strings.IndexByte(v.value, '$') < 0 {
-		e.work += len(v.value) + 1
+		if err := e.spend(0); err != nil {
+			return out, err
+		}
 		if len(out)+len(v.value) > MaxValue {
 			return out, tooLong()
 		}
@@ -194,6 +202,15 @@ func circle(names []string, frames []frame, name string) error {
 		names = append(names, f.name)
 	}
 	return &CircleError{Names: append(names, name)}
+}
+
+// spend counts the bytes that a step looks at.
+func (e *expander) spend(bytes int) error {
+	e.work += bytes + 1
+	if e.work > maxWork {
+		return problemf(ErrTooLong, "replacing its variables takes too many steps; let them use each other less")
+	}
+	return nil
 }
 
 func tooLong() error {

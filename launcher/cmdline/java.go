@@ -14,7 +14,7 @@ func javaArgs(in *Input, s *scope) ([]string, error) {
 	}
 	args := []string{program}
 
-	vmType, err := s.render("vmType", in.Starter.VMType)
+	vmType, err := s.render(subject{kind: "vmType"}, in.Starter.VMType)
 	if err != nil {
 		return nil, err
 	}
@@ -32,28 +32,28 @@ func javaArgs(in *Input, s *scope) ([]string, error) {
 			args = append(args, value)
 		}
 	}
-	for _, option := range in.Starter.XOptions {
-		value, err := s.renderNamed("xoption "+quote(option.Name), option.Name, option.Value)
+	for _, written := range in.Starter.XOptions {
+		option, err := s.renderProperty(subject{"xoption", written.Name}, written)
 		if err != nil {
 			return nil, err
 		}
-		args = append(args, "-X"+option.Name+value)
+		args = append(args, "-X"+option.Name+option.Value)
 	}
-	for _, option := range in.Starter.Options {
-		subject := "option " + quote(option.Name)
-		value, err := s.renderNamed(subject, option.Name, option.Value)
+	for _, written := range in.Starter.Options {
+		of := subject{"option", written.Name}
+		option, err := s.renderProperty(of, written)
 		if err != nil {
 			return nil, err
 		}
 		if option.Name != "" {
 			args = append(args, "-"+option.Name)
 		}
-		if value != "" {
-			args = append(args, value)
+		if option.Value != "" {
+			args = append(args, option.Value)
 		}
 		switch option.Name {
 		case "cp", "classpath", "-class-path":
-			s.warnf("%s: the class path of libDirs comes after it and takes its place; add its folders to libDirs", subject)
+			s.warnf("%s: the class path of libDirs comes after it and takes its place; add its folders to libDirs", of)
 		}
 	}
 	properties, err := s.properties(in)
@@ -66,7 +66,7 @@ func javaArgs(in *Input, s *scope) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	mainClass, err := s.render("mainClass", in.Starter.MainClass)
+	mainClass, err := s.render(subject{kind: "mainClass"}, in.Starter.MainClass)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func javaArgs(in *Input, s *scope) ([]string, error) {
 		return nil, problemf(ErrInvalid, "args: %v", err)
 	}
 	for _, word := range words {
-		value, err := s.render("args", word)
+		value, err := s.render(subject{kind: "args"}, word)
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +96,7 @@ func javaArgs(in *Input, s *scope) ([]string, error) {
 func javaProgram(in *Input, s *scope) (string, error) {
 	home := in.JavaHome
 	if in.Starter.JavaHome != "" {
-		value, err := s.render("javaHome", in.Starter.JavaHome)
+		value, err := s.render(subject{kind: "javaHome"}, in.Starter.JavaHome)
 		if err != nil {
 			return "", err
 		}
@@ -105,7 +105,7 @@ func javaProgram(in *Input, s *scope) (string, error) {
 			s.facts["java.home"] = home
 		}
 	}
-	program, err := s.render("javaCmd", in.Starter.JavaCmd)
+	program, err := s.render(subject{kind: "javaCmd"}, in.Starter.JavaCmd)
 	if err != nil {
 		return "", err
 	}
@@ -128,4 +128,4 @@ func absolute(dir, name string) string {
 
 // argSubject names an <arg> in messages: by its place from 1, for it has no
 // name, and its value may be a secret.
-func argSubject(i int) string { return "arg " + strconv.Itoa(i+1) }
+func argSubject(i int) subject { return subject{kind: "arg " + strconv.Itoa(i+1)} }

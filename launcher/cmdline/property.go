@@ -117,9 +117,9 @@ func definitions(args []string, properties []Property) []string {
 }
 
 // checkName refuses a property whose name would be read as another one.
-func checkName(subject, name string) error {
+func checkName(of subject, name string) error {
 	if name == "" || strings.ContainsAny(name, "=\x00") {
-		return problemf(ErrInvalid, `%s: a name is not empty and holds no "=" and no NUL character`, subject)
+		return problemf(ErrInvalid, `%s: a name is not empty and holds no "=" and no NUL character`, of)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package cmdline
 
 import (
 	"fmt"
-	"strings"
 
 	"berth/descriptor"
 )
@@ -13,20 +12,26 @@ type scope struct {
 	rendered map[string]variable // of the starter
 	process  map[string]string
 	server   map[string]string
-	environ  map[string]string
+	environ  *environ
 
 	starter  *descriptor.Starter
 	warned   map[string]bool // unknown variables that a warning was given of
 	warnings []string
+	size     int // bytes rendered
 }
 
-func newScope(in *Input, env []string) (*scope, error) {
+// maxSize is how many bytes the values of a starter may have together. It is
+// what Linux takes by default for arguments and environment, see execve(2), and
+// keeps many values that are large together from filling the memory.
+const maxSize = 2 << 20
+
+func newScope(in *Input, env *environ) (*scope, error) {
 	s := &scope{
 		facts:    map[string]string{"user.dir": in.UserDir},
 		rendered: make(map[string]variable),
 		process:  make(map[string]string, len(in.ProcessProperties)),
 		server:   make(map[string]string, len(in.ServerProperties)),
-		environ:  make(map[string]string, len(env)),
+		environ:  env,
 		starter:  &in.Starter,
 		warned:   make(map[string]bool),
 	}
@@ -34,20 +39,16 @@ func newScope(in *Input, env []string) (*scope, error) {
 		s.facts["java.home"] = in.JavaHome
 	}
 	for _, p := range in.ServerProperties {
-		if err := checkName("server property "+quote(p.Name), p.Name); err != nil {
+		if err := checkName(subject{"server property", p.Name}, p.Name); err != nil {
 			return nil, err
 		}
 		s.server[p.Name] = p.Value
 	}
 	for _, p := range in.ProcessProperties {
-		if err := checkName("process property "+quote(p.Name), p.Name); err != nil {
+		if err := checkName(subject{"process property", p.Name}, p.Name); err != nil {
 			return nil, err
 		}
 		s.process[p.Name] = p.Value
-	}
-	for _, entry := range env {
-		name, value, _ := strings.Cut(entry, "=")
-		s.environ[name] = value
 	}
 	return s, nil
 }
@@ -66,25 +67,46 @@ func (s *scope) find(name string) (variable, bool) {
 	if value, found := s.server[name]; found {
 		return variable{value: value, source: fromServer, final: true}, true
 	}
-	if value, found := s.environ[name]; found {
+	if value, found := s.environ.lookup(name); found {
 		return variable{value: value, source: fromEnvironment}, true
 	}
 	return variable{}, false
 }
 
-// render returns a value with its variables replaced. The subject says in errors
-// and warnings what it is the value of.
-func (s *scope) render(subject, text string) (string, error) {
+// subject is what a value belongs to, as errors and warnings name it.
+type subject struct {
+	kind string
+	name string // may be empty
+}
+
+func (s subject) String() string {
+	if s.name == "" {
+		return s.kind
+	}
+	return s.kind + " " + quote(s.name)
+}
+
+// render returns a value with its variables replaced.
+func (s *scope) render(of subject, text string) (string, error) {
 	e := expander{find: s.find}
-	return s.finish(&e, subject, text)
+	return s.finish(&e, of, text)
+}
+
+// renderProperty renders a property or an option, its name as well.
+func (s *scope) renderProperty(of subject, written Property) (p Property, err error) {
+	if p.Name, err = s.render(of, written.Name); err != nil {
+		return p, err
+	}
+	p.Value, err = s.renderNamed(of, p.Name, written.Value)
+	return p, err
 }
 
 // renderNamed renders a named value of the starter, and makes it known to what
 // is rendered after it. A value with variables that are not known yet is kept
 // as written, and looked at again where it is used.
-func (s *scope) renderNamed(subject, name, text string) (string, error) {
+func (s *scope) renderNamed(of subject, name, text string) (string, error) {
 	e := expander{find: s.find, item: name}
-	value, err := s.finish(&e, subject, text)
+	value, err := s.finish(&e, of, text)
 	if err != nil || name == "" {
 		return value, err
 	}
@@ -97,15 +119,18 @@ func (s *scope) renderNamed(subject, name, text string) (string, error) {
 }
 
 // renderProcess renders a property of the process' own.
-func (s *scope) renderProcess(subject, name, text string) (string, error) {
+func (s *scope) renderProcess(of subject, name, text string) (string, error) {
 	e := expander{find: s.find, frames: []frame{{name, fromProcess}}}
-	return s.finish(&e, subject, text)
+	return s.finish(&e, of, text)
 }
 
-func (s *scope) finish(e *expander, subject, text string) (string, error) {
+func (s *scope) finish(e *expander, of subject, text string) (string, error) {
 	value, err := e.expand(text)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", subject, err)
+		return "", fmt.Errorf("%s: %w", of, err)
+	}
+	if s.size += len(value); s.size > maxSize {
+		return "", problemf(ErrTooLong, "%s: the values are longer than %d MiB together, more than a command may have", of, maxSize>>20)
 	}
 	for _, name := range e.unknown {
 		if s.warned[name] {
@@ -113,9 +138,9 @@ func (s *scope) finish(e *expander, subject, text string) (string, error) {
 		}
 		s.warned[name] = true
 		if s.names(name) {
-			s.warnf("%s: variable %s has no value before it is rendered, and stays as it is", subject, quote(name))
+			s.warnf("%s: variable %s has no value before it is rendered, and stays as it is", of, quote(name))
 		} else {
-			s.warnf("%s: variable %s is unknown, and stays as it is", subject, quote(name))
+			s.warnf("%s: variable %s is unknown, and stays as it is", of, quote(name))
 		}
 	}
 	return value, nil
@@ -141,29 +166,29 @@ func (s *scope) warnf(format string, args ...any) {
 // the command line and each name once.
 func (s *scope) properties(in *Input) ([]Property, error) {
 	all := make([]Property, 0, len(in.Starter.Properties)+len(in.ServerProperties)+len(in.ProcessProperties))
-	for _, p := range in.Starter.Properties {
-		subject := "property " + quote(p.Name)
-		if err := checkName(subject, p.Name); err != nil {
-			return nil, err
-		}
-		value, err := s.renderNamed(subject, p.Name, p.Value)
+	for _, written := range in.Starter.Properties {
+		of := subject{"property", written.Name}
+		p, err := s.renderProperty(of, written)
 		if err != nil {
 			return nil, err
 		}
-		if _, taken := s.server[p.Name]; taken {
-			s.warnf("%s: the server sets it for every process, and its value is the one on the command line", subject)
+		if err := checkName(of, p.Name); err != nil {
+			return nil, err
 		}
-		all = append(all, Property{Name: p.Name, Value: value})
+		if _, taken := s.server[p.Name]; taken {
+			s.warnf("%s: the server sets it for every process, and its value is the one on the command line", of)
+		}
+		all = append(all, p)
 	}
 	all = append(all, in.ServerProperties...)
 	for _, p := range lastOfName(in.ProcessProperties) {
-		subject := "process property " + quote(p.Name)
-		value, err := s.renderProcess(subject, p.Name, p.Value)
+		of := subject{"process property", p.Name}
+		value, err := s.renderProcess(of, p.Name, p.Value)
 		if err != nil {
 			return nil, err
 		}
 		if _, taken := s.server[p.Name]; taken {
-			s.warnf("%s: it replaces what the server sets for every process", subject)
+			s.warnf("%s: it replaces what the server sets for every process", of)
 		}
 		all = append(all, Property{Name: p.Name, Value: value})
 	}

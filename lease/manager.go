@@ -2,8 +2,13 @@ package lease
 
 import (
 	"context"
+	"encoding/base32"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"berth/store"
@@ -18,13 +23,13 @@ type Options struct {
 	// Host names this host: letters, digits, '.', '_' and '-'. Default "local".
 	Host string
 
-	// Prober tells whether a port can be bound. Default: SystemProber.
+	// Prober tells whether a port can be bound. Default: SystemProber().
 	Prober Prober
 
-	// Picker chooses a port. Default: Lowest.
+	// Picker chooses a port. Default: Lowest().
 	Picker Picker
 
-	// Finder tells who is bound to a port. Default: SystemFinder.
+	// Finder tells who is bound to a port. Default: SystemFinder().
 	Finder Finder
 
 	// Now is the clock. Default: time.Now.
@@ -35,90 +40,336 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Manager leases the ports of ranges. Its methods may be called from many goroutines.
-type Manager struct{}
+// Manager leases the ports of ranges. Its methods may be called from many
+// goroutines. It has none of its own: whoever opens it calls Run.
+type Manager struct {
+	store  store.Store
+	host   string
+	prober Prober
+	finder Finder
+	now    func() time.Time
+	log    *slog.Logger
 
-var errUnfinished = errors.New("not finished")
+	// ranging is held while ranges change: they change one after the other.
+	ranging gate
 
-// Open loads ranges and leases and returns a Manager of them.
-func Open(ctx context.Context, o Options) (*Manager, error) { return nil, errUnfinished }
+	// checks is held while set-aside ports are looked at, settling while
+	// outcomes are read: of each there is one at a time.
+	checks, settling gate
 
-// Close ends the manager. It may be called twice.
-func (m *Manager) Close() error { return nil }
+	// recovery keeps store.Recover, which undoes work that still goes on, from
+	// the commits that are larger than a batch.
+	recovery sync.RWMutex
 
-// AddOptions tell how ranges are added.
-type AddOptions struct {
-	Clear bool
-	Force bool
+	// mu guards what follows. It is never held while a port is probed or
+	// looked up, nor while the store is asked.
+	mu         sync.Mutex
+	closed     bool
+	picker     Picker
+	ranges     map[string]Range
+	closing    map[string]bool // ranges that are just being taken away
+	badRanges  map[string]bool // ranges whose records cannot be read
+	tables     [2]table        // tcp, udp
+	byID       map[ID]*slot
+	byProcess  map[int][]*slot
+	unsettled  map[*slot]struct{}
+	intentLeft bool  // an intent may be left in the store
+	elsewhere  int   // slots that are foreign
+	changes    int64 // grows whenever a slot changes
 }
 
-// RangeStatus is a range with what became of its ports.
-type RangeStatus struct {
-	Range
-	Available []int
-	Active    []ActivePort
-	SetAside  []SetAside
+// gate lets one at a time through, and waits no longer than a context.
+type gate chan struct{}
+
+func (g gate) enter(ctx context.Context) error {
+	select {
+	case g <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// ActivePort is a port that is leased.
-type ActivePort struct {
-	Port  int
-	Lease Lease
+func (g gate) leave() { <-g }
+
+// Open undoes what a crash has left half done, loads ranges and leases, and
+// returns a Manager of them. A record that cannot be read is logged and never
+// stops the start: its range is left out, its port is never leased.
+func Open(ctx context.Context, o Options) (*Manager, error) {
+	if o.Store == nil {
+		return nil, errors.New("open lease manager: no store is given")
+	}
+	if o.Host == "" {
+		o.Host = "local"
+	}
+	if err := validName("host", o.Host); err != nil {
+		return nil, fmt.Errorf("open lease manager: %w", err)
+	}
+	if o.Prober == nil {
+		o.Prober = SystemProber()
+	}
+	if o.Picker == nil {
+		o.Picker = Lowest()
+	}
+	if o.Finder == nil {
+		o.Finder = SystemFinder()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	m := &Manager{
+		store: o.Store, host: o.Host, prober: o.Prober, finder: o.Finder, now: o.Now, log: o.Logger, picker: o.Picker,
+		ranging: make(gate, 1), checks: make(gate, 1), settling: make(gate, 1),
+		closing:   make(map[string]bool),
+		byID:      make(map[ID]*slot),
+		byProcess: make(map[int][]*slot),
+		unsettled: make(map[*slot]struct{}),
+	}
+	for i := range m.tables {
+		m.tables[i].init()
+	}
+	undone, err := store.Recover(ctx, m.store, m.intentScope())
+	if err != nil {
+		return nil, fmt.Errorf("open lease manager: %w", err)
+	}
+	if undone > 0 {
+		m.log.Warn("work that was half done has been undone", "intents", undone)
+	}
+	if err := m.loadRanges(ctx); err != nil {
+		return nil, fmt.Errorf("open lease manager: %w", err)
+	}
+	for _, scope := range [...]Scope{HostScope, ClusterScope} {
+		entries, _, err := m.store.List(ctx, leaseFolder+scopeKey(scope, m.host)+"/")
+		if err != nil {
+			return nil, fmt.Errorf("open lease manager: list leases: %w", err)
+		}
+		for _, e := range entries {
+			m.load(e)
+		}
+	}
+	return m, nil
 }
 
-// SetAside is a port that cannot be leased now.
-type SetAside struct {
-	Port    int
-	Reason  string
-	PID     int
-	Command string
-	Since   time.Time
+// load takes a lease's record into memory.
+func (m *Manager) load(e store.Entry) {
+	l, err := ParseRecord(e.Key, e.Value)
+	if err != nil {
+		m.log.Error("a lease cannot be read, its port will not be leased", "key", e.Key, "error", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.recordSlot(e, l, err)
+	if s == nil {
+		return
+	}
+	if over := m.table(s.protocol).at(s.port); over != nil {
+		m.log.Error("two leases lie over one port", "protocol", s.protocol, "port", s.port, "key", e.Key, "other", over.key)
+	}
+	m.put(s)
 }
 
-func (m *Manager) AddRanges(ctx context.Context, ranges []Range, o AddOptions) error {
-	return errUnfinished
-}
-func (m *Manager) DeleteRanges(ctx context.Context, pattern string, force bool) ([]Range, error) {
-	return nil, errUnfinished
-}
-func (m *Manager) Ranges(pattern string) []RangeStatus { return nil }
-func (m *Manager) Range(name string) (Range, error)    { return Range{}, errUnfinished }
-func (m *Manager) Archive(ctx context.Context, rev string) ([]Range, error) {
-	return nil, errUnfinished
-}
-func (m *Manager) Unarchive(ctx context.Context, rev string) ([]Range, error) {
-	return nil, errUnfinished
-}
-
-// Request asks for one port of a range.
-type Request struct {
-	Range    string
-	Protocol Protocol // empty: the range's
-	Holder   Holder
+// recordSlot makes the slot of a record that was read as l, or could not be
+// read because of err. It is nil if not even the port can be told.
+func (m *Manager) recordSlot(e store.Entry, l Lease, err error) *slot {
+	if err == nil {
+		s := &slot{protocol: l.Protocol, port: l.Port, lease: &l, key: e.Key, revision: e.Revision, state: leased, live: true}
+		if l.Host != m.host {
+			s.state, s.live = foreign, false
+		}
+		return s
+	}
+	_, _, p, port, keyErr := parseKey(e.Key)
+	if keyErr != nil {
+		return nil
+	}
+	return &slot{protocol: p, port: port, key: e.Key, revision: e.Revision, state: unreadable,
+		blocked: &SetAside{Port: port, Reason: "the record of its lease cannot be read", Since: m.now().UTC()}}
 }
 
-// Plan is leases whose ports are pending.
-type Plan struct{}
+// Close ends the manager: what leases or ends leases is ErrClosed afterwards.
+// It may be called twice, does not wait, and leaves the store open.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	return nil
+}
 
-func (p *Plan) Leases() []Lease { return nil }
+func (m *Manager) open() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	return nil
+}
 
-func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
-	return nil, errUnfinished
+// intentScope is where the store notes the manager's commits that are larger
+// than a batch.
+func (m *Manager) intentScope() string { return "leases-" + m.host }
+
+func (m *Manager) table(p Protocol) *table {
+	if p == UDP {
+		return &m.tables[1]
+	}
+	return &m.tables[0]
 }
-func (m *Manager) Commit(ctx context.Context, p *Plan, extra store.Batch) error { return errUnfinished }
-func (m *Manager) Abort(p *Plan)                                                {}
-func (m *Manager) Acquire(ctx context.Context, requests ...Request) ([]Lease, error) {
-	return nil, errUnfinished
+
+// put makes s the slot of its port. The lock is held.
+func (m *Manager) put(s *slot) {
+	m.changes++
+	m.table(s.protocol).put(s)
+	if s.state == foreign {
+		m.elsewhere++
+	}
+	if s.live {
+		m.index(s)
+	}
 }
-func (m *Manager) Release(ctx context.Context, id ID, generation int64) error { return errUnfinished }
-func (m *Manager) Recuperate(ctx context.Context, ids []ID, extra store.Batch) error {
-	return errUnfinished
+
+// drop ends a slot. The lock is held.
+func (m *Manager) drop(s *slot) {
+	m.changes++
+	if s.state == foreign {
+		m.elsewhere--
+	}
+	if s.live {
+		m.unindex(s)
+	}
+	delete(m.unsettled, s)
+	m.table(s.protocol).drop(s)
 }
-func (m *Manager) Lease(id ID) (Lease, error)            { return Lease{}, errUnfinished }
-func (m *Manager) Leases() []Lease                       { return nil }
-func (m *Manager) ByProcess(id int) []Lease              { return nil }
-func (m *Manager) Settle(ctx context.Context) error      { return errUnfinished }
-func (m *Manager) RecheckOnce(ctx context.Context) error { return errUnfinished }
-func (m *Manager) RunOnce(ctx context.Context) error     { return errUnfinished }
-func (m *Manager) Run(ctx context.Context) error         { return errUnfinished }
-func (m *Manager) Check(ctx context.Context) error       { return errUnfinished }
+
+// move changes the state of a slot. The lock is held.
+func (m *Manager) move(s *slot, to state) {
+	m.changes++
+	s.state = to
+	if to == unsettled {
+		m.unsettled[s] = struct{}{}
+	} else {
+		delete(m.unsettled, s)
+	}
+	if t := m.table(s.protocol); t.at(s.port) == s {
+		t.mark(s)
+	}
+}
+
+// enliven notes that the store has the lease of a slot. The lock is held.
+func (m *Manager) enliven(s *slot, r store.Revision) {
+	s.revision = r
+	if !s.live {
+		s.live = true
+		m.index(s)
+	}
+	m.move(s, leased)
+}
+
+// end ends the lease of a slot whose record is gone: its port is free, or set
+// aside if something else was found to be bound to it. The lock is held.
+func (m *Manager) end(s *slot) {
+	if s.blocked == nil {
+		m.drop(s)
+		return
+	}
+	if s.live {
+		s.live = false
+		m.unindex(s)
+	}
+	s.lease, s.key, s.revision = nil, "", 0
+	m.move(s, aside)
+}
+
+func (m *Manager) index(s *slot) {
+	m.byID[s.lease.ID] = s
+	if p := s.lease.Holder.Process; p != 0 {
+		m.byProcess[p] = append(m.byProcess[p], s)
+	}
+}
+
+func (m *Manager) unindex(s *slot) {
+	delete(m.byID, s.lease.ID)
+	p := s.lease.Holder.Process
+	if p == 0 {
+		return
+	}
+	list := m.byProcess[p]
+	for i, other := range list {
+		if other == s {
+			list = append(list[:i], list[i+1:]...)
+			break
+		}
+	}
+	if len(list) == 0 {
+		delete(m.byProcess, p)
+	} else {
+		m.byProcess[p] = list
+	}
+}
+
+var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// newID makes an id that no live lease has. The lock is held.
+func (m *Manager) newID() ID {
+	for {
+		var b [8]byte
+		binary.BigEndian.PutUint64(b[:], rand.Uint64())
+		id := ID(idEncoding.EncodeToString(b[:]))
+		if _, ok := m.byID[id]; !ok {
+			return id
+		}
+	}
+}
+
+// Lease returns the live lease of that id, or an error that is ErrLeaseNotFound.
+func (m *Manager) Lease(id ID) (Lease, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.byID[id]; s != nil {
+		return *s.lease, nil
+	}
+	return Lease{}, leaseNotFound(id)
+}
+
+func leaseNotFound(id ID) error { return stated(ErrLeaseNotFound, "there is no live lease %q", id) }
+
+// Leases returns this host's live leases, TCP before UDP, in the order of their ports.
+func (m *Manager) Leases() []Lease {
+	m.mu.Lock()
+	list := make([]*Lease, 0, len(m.byID))
+	for i := range m.tables {
+		m.tables[i].each(MinPort, MaxPort, func(s *slot) bool {
+			for ; s != nil; s = s.under {
+				if s.live {
+					list = append(list, s.lease)
+				}
+			}
+			return true
+		})
+	}
+	m.mu.Unlock()
+	leases := make([]Lease, len(list))
+	for i, l := range list {
+		leases[i] = *l
+	}
+	return leases
+}
+
+// ByProcess returns the live leases that the launcher's process of that id
+// holds, in the order in which they were made.
+func (m *Manager) ByProcess(id int) []Lease {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var leases []Lease
+	for _, s := range m.byProcess[id] {
+		leases = append(leases, *s.lease)
+	}
+	return leases
+}

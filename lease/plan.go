@@ -1,0 +1,299 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"berth/store"
+)
+
+// Request asks for one port of a range.
+type Request struct {
+	Range string
+
+	// Protocol, where it is given, must be the range's.
+	Protocol Protocol
+
+	Holder Holder
+}
+
+// Plan is leases that have been picked and probed but not committed. Their
+// ports are pending: nobody else gets them until the plan is committed or
+// aborted, one of which has to follow.
+type Plan struct {
+	requests []Request
+	slots    []*slot // of each request; nil while it has no port
+	leases   []Lease // of each request, when all are planned
+	done     bool    // guarded by the manager's lock
+
+	// rechecked are the ranges whose blocked ports were looked at again.
+	rechecked map[string]bool
+}
+
+// Leases returns the planned leases in the order of the requests.
+func (p *Plan) Leases() []Lease { return slices.Clone(p.leases) }
+
+// Plan picks a port for each request and probes it, all or none. A port that
+// cannot be bound is set aside and another one is picked. Ports of one range
+// are in the order of its requests. No request at all is a plan without leases.
+//
+// Its errors are ErrRangeNotFound, ErrProtocol, a *FullError if a range has too few
+// ports, ErrClosed, the context's, and that of a probe that could not tell.
+func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
+	p := &Plan{requests: requests, slots: make([]*slot, len(requests))}
+	missing := make([]int, len(requests)) // requests without a port
+	for i := range missing {
+		missing[i] = i
+	}
+	for again := false; ; again = true {
+		if err := m.pick(ctx, p, missing); err != nil {
+			m.giveBack(p)
+			return nil, err
+		}
+		refused := missing[:0]
+		for _, i := range missing {
+			ok, err := m.probe(ctx, p.slots[i])
+			if err != nil {
+				m.giveBack(p)
+				return nil, fmt.Errorf("lease a port of range %s: %w", requests[i].Range, err)
+			}
+			if !ok {
+				p.slots[i] = nil
+				refused = append(refused, i)
+			}
+		}
+		if missing = refused; len(missing) > 0 {
+			continue
+		}
+		if again && len(requests) > 1 {
+			m.arrange(p)
+		}
+		p.leases = make([]Lease, len(p.slots))
+		for i, s := range p.slots {
+			p.leases[i] = *s.lease
+		}
+		return p, nil
+	}
+}
+
+// pick gives each of the missing requests a port. Where a range has none left,
+// its blocked ports are looked at again, once.
+func (m *Manager) pick(ctx context.Context, p *Plan, missing []int) error {
+	for {
+		r, err := m.pickFree(p, missing)
+		if err == nil || !errors.Is(err, ErrRangeFull) || p.rechecked[r.Name] {
+			return err
+		}
+		if p.rechecked == nil {
+			p.rechecked = make(map[string]bool)
+		}
+		p.rechecked[r.Name] = true
+		if err := m.unblock(ctx, r); err != nil {
+			return err
+		}
+	}
+}
+
+// pickFree picks ports for the missing requests that have none yet. A
+// FullError comes with the range that is full, and the plan's ports have not
+// been given back, so that they can be kept while blocked ones are looked at.
+func (m *Manager) pickFree(p *Plan, missing []int) (Range, error) {
+	now := m.now().UTC().Round(0)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return Range{}, ErrClosed
+	}
+	for _, i := range missing {
+		if p.slots[i] != nil {
+			continue
+		}
+		q := &p.requests[i]
+		r, err := m.rangeLocked(q.Range)
+		switch {
+		case err != nil:
+			return r, err
+		case m.closing[r.Name]:
+			return r, stated(ErrRangeNotFound, "range %q is just being deleted", r.Name)
+		case q.Protocol != "" && q.Protocol != r.Protocol:
+			return r, stated(ErrProtocol, "range %s has %s ports, not %s ports", r.Name, r.Protocol, q.Protocol)
+		}
+		port, ok := m.picker.Pick(&m.table(r.Protocol).free, r.Min, r.Max)
+		if !ok {
+			if p.rechecked[r.Name] || !m.blockedIn(r) {
+				m.giveBackLocked(p)
+				return r, m.full(r, wanted(p, r.Name))
+			}
+			return r, ErrRangeFull
+		}
+		if !r.Contains(port) || !m.table(r.Protocol).free.Has(port) {
+			return r, fmt.Errorf("range %s: the picking strategy chose port %d, which is not free", r.Name, port)
+		}
+		s := &slot{protocol: r.Protocol, port: port, state: planned, lease: &Lease{
+			ID: m.newID(), Generation: 1, Range: r.Name, Protocol: r.Protocol, Scope: r.Scope, Port: port,
+			Host: m.host, Holder: q.Holder, Since: now,
+		}}
+		s.key = s.lease.Key()
+		p.slots[i] = s
+		m.put(s)
+	}
+	return Range{}, nil
+}
+
+// wanted is how many ports of a range a plan asks for.
+func wanted(p *Plan, name string) int {
+	n := 0
+	for _, q := range p.requests {
+		if q.Range == name {
+			n++
+		}
+	}
+	return n
+}
+
+// blockedIn reports whether a range has ports that looking again could make
+// available. The lock is held.
+func (m *Manager) blockedIn(r Range) bool {
+	if _, ok := m.table(r.Protocol).aside.Next(r.Min, r.Max); ok {
+		return true
+	}
+	return len(m.unsettled) > 0 || m.elsewhere > 0 && r.Scope == ClusterScope
+}
+
+// unblock looks again at the ports of a range that are set aside, of unknown
+// outcome, or leased elsewhere.
+func (m *Manager) unblock(ctx context.Context, r Range) error {
+	if err := m.recheck(ctx, func(s *slot) bool { return s.protocol == r.Protocol && r.Contains(s.port) }); err != nil {
+		return err
+	}
+	if err := m.Settle(ctx); err != nil {
+		m.log.Warn("outcomes are still unknown", "error", err)
+	}
+	if r.Scope == ClusterScope {
+		if err := m.refresh(ctx); err != nil {
+			m.log.Warn("the leases of the cluster cannot be read", "error", err)
+		}
+	}
+	return ctx.Err()
+}
+
+// probe reports whether the port of a planned slot can be bound. If not, it is
+// set aside; an error says that it cannot be told.
+func (m *Manager) probe(ctx context.Context, s *slot) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	blocked, err := m.look(s.protocol, s.port, false)
+	if err != nil || blocked == nil {
+		return err == nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.blocked = blocked
+	m.end(s)
+	return false, nil
+}
+
+// arrange gives the ports of each range to its requests in ascending order:
+// those that took the place of refused ones are out of it.
+func (m *Manager) arrange(p *Plan) {
+	byRange := make(map[string][]int)
+	for i, q := range p.requests {
+		byRange[q.Range] = append(byRange[q.Range], i)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changes++
+	for _, indices := range byRange {
+		slots := make([]*slot, len(indices))
+		for k, i := range indices {
+			slots[k] = p.slots[i]
+		}
+		slices.SortFunc(slots, func(a, b *slot) int { return a.port - b.port })
+		for k, i := range indices {
+			l := *slots[k].lease
+			l.Holder = p.requests[i].Holder
+			slots[k].lease = &l
+			p.slots[i] = slots[k]
+		}
+	}
+}
+
+// giveBack frees the ports of a plan that will not be committed.
+func (m *Manager) giveBack(p *Plan) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.giveBackLocked(p)
+}
+
+func (m *Manager) giveBackLocked(p *Plan) {
+	p.done = true
+	for i, s := range p.slots {
+		if s != nil && s.state == planned {
+			m.drop(s)
+		}
+		p.slots[i] = nil
+	}
+}
+
+// Abort gives the ports of a plan back. On a plan that was committed or
+// aborted before, or nil, it does nothing.
+func (m *Manager) Abort(p *Plan) {
+	if p == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p.done {
+		return
+	}
+	p.done = true
+	for _, s := range p.slots {
+		m.drop(s)
+	}
+}
+
+// Acquire plans and commits leases, all or none, in the order of the requests.
+// It plans again if a port was lost to another host, and reads again what a
+// commit of unknown outcome has done. Its errors are those of Plan and of
+// Commit, but never ErrTaken.
+func (m *Manager) Acquire(ctx context.Context, requests ...Request) ([]Lease, error) {
+	for {
+		p, err := m.Plan(ctx, requests)
+		if err != nil {
+			return nil, err
+		}
+		err = m.Commit(ctx, p, store.Batch{})
+		switch {
+		case err == nil:
+			return p.leases, nil
+		case errors.Is(err, ErrTaken):
+		case errors.Is(err, store.ErrUnknown):
+			if settleErr := m.Settle(ctx); settleErr != nil {
+				return nil, err
+			}
+			if m.holds(p) {
+				return p.leases, nil
+			}
+		default:
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// holds reports whether all leases of a plan are live.
+func (m *Manager) holds(p *Plan) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range p.slots {
+		if !s.live || s.state != leased {
+			return false
+		}
+	}
+	return true
+}

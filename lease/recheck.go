@@ -1,0 +1,132 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// checkEvery is how often Run looks at what is set aside or unknown.
+const checkEvery = 2 * time.Second
+
+// Run calls RunOnce every two seconds until ctx ends, whose error it returns.
+// What goes wrong is logged.
+func (m *Manager) Run(ctx context.Context) error {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if err := m.RunOnce(ctx); err != nil && ctx.Err() == nil {
+			m.log.Warn("ports cannot be looked at", "error", err)
+		}
+	}
+}
+
+// RunOnce settles unknown outcomes, looks at the ports that are set aside and
+// reads which ports of the cluster's ranges other hosts have let go of.
+func (m *Manager) RunOnce(ctx context.Context) error {
+	m.mu.Lock()
+	elsewhere := m.elsewhere > 0
+	m.mu.Unlock()
+	errs := []error{m.Settle(ctx), m.RecheckOnce(ctx)}
+	if elsewhere {
+		errs = append(errs, m.refresh(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// RecheckOnce looks at every port that is set aside: whether somebody listens
+// on it, and only if nobody does, whether it can be bound, in which case it is
+// available again.
+func (m *Manager) RecheckOnce(ctx context.Context) error {
+	return m.recheck(ctx, func(*slot) bool { return true })
+}
+
+// recheck looks at the ports that are set aside and wanted.
+func (m *Manager) recheck(ctx context.Context, want func(*slot) bool) error {
+	// One at a time: who waits for the gate then finds the ports set aside
+	// again, and does not take them for lost because they are being checked.
+	if err := m.checks.enter(ctx); err != nil {
+		return err
+	}
+	defer m.checks.leave()
+	var list []*slot
+	m.mu.Lock()
+	for i := range m.tables {
+		t := &m.tables[i]
+		for port, ok := t.aside.Next(MinPort, MaxPort); ok; port, ok = t.aside.Next(port+1, MaxPort) {
+			if s := t.at(port); s.state == aside && want(s) {
+				list = append(list, s)
+			}
+		}
+	}
+	m.mu.Unlock()
+	var errs []error
+	for _, s := range list {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		m.mu.Lock()
+		still := s.state == aside && m.table(s.protocol).at(s.port) == s
+		if still {
+			m.move(s, checking)
+		}
+		m.mu.Unlock()
+		if !still {
+			continue
+		}
+		blocked, err := m.look(s.protocol, s.port, true)
+		m.mu.Lock()
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+			m.move(s, aside)
+		case blocked == nil:
+			m.drop(s)
+		default:
+			blocked.Since = s.blocked.Since
+			s.blocked = blocked
+			m.move(s, aside)
+		}
+		m.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
+
+// look reports why a port cannot be bound, nil if it can. With lookUp it is
+// bound only if nobody listens on it. An error says that it cannot be told.
+// The port must be marked, so that nobody else looks at the same time, and the
+// lock must not be held.
+func (m *Manager) look(p Protocol, port int, lookUp bool) (*SetAside, error) {
+	if lookUp {
+		if who, listening, err := m.finder.Find(p, port); err == nil && listening {
+			return m.inUse(port, who), nil
+		}
+	}
+	err := m.prober.Probe(p, port)
+	var inUse *InUseError
+	switch {
+	case err == nil:
+		return nil, nil
+	case errors.As(err, &inUse) && inUse.PID != 0:
+		return m.inUse(port, Occupant{PID: inUse.PID, Command: inUse.Command}), nil
+	case errors.Is(err, ErrInUse):
+		who, _, findErr := m.finder.Find(p, port)
+		if findErr != nil {
+			m.log.Warn("who is bound to a port cannot be told", "protocol", p, "port", port, "error", findErr)
+		}
+		return m.inUse(port, who), nil
+	case errors.Is(err, ErrPrivileged):
+		return &SetAside{Port: port, Reason: "this user may not bind it", Since: m.now().UTC()}, nil
+	}
+	return nil, fmt.Errorf("look at %s port %d: %w", p, port, err)
+}
+
+func (m *Manager) inUse(port int, who Occupant) *SetAside {
+	return &SetAside{Port: port, Reason: inUseBy(who.PID, who.Command), PID: who.PID, Command: who.Command, Since: m.now().UTC()}
+}

@@ -1,0 +1,165 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"berth/store"
+)
+
+// Release ends a lease because its holder says so. Its port can be leased
+// again at once. A generation other than 0 has to be the lease's.
+//
+// Its errors are ErrLeaseNotFound, ErrLeaseChanged, store.ErrUnknown (the port
+// stays leased until Settle has read it again) and the store's others, after
+// which nothing has changed.
+func (m *Manager) Release(ctx context.Context, id ID, generation int64) error {
+	slots, err := m.beginEnd(ctx, []ID{id}, generation)
+	if err != nil {
+		return err
+	}
+	return m.finishEnd(ctx, slots, store.Batch{})
+}
+
+// Recuperate ends leases whose holder is gone, all or none and together with
+// the caller's records, which must not be below leases/. The ports are
+// checked: those that can be bound are available afterwards, the others are
+// set aside with who has them. Without ids it commits the caller's records.
+//
+// Its errors are those of Release, and store.ErrConflict where one of the
+// caller's conditions did not hold.
+func (m *Manager) Recuperate(ctx context.Context, ids []ID, extra store.Batch) error {
+	slots, err := m.beginEnd(ctx, ids, 0)
+	if err != nil {
+		return err
+	}
+	for _, s := range slots {
+		blocked, err := m.look(s.protocol, s.port, false)
+		if err != nil {
+			blocked = &SetAside{Port: s.port, Reason: "it could not be checked: " + err.Error(), Since: m.now().UTC()}
+		}
+		m.mu.Lock()
+		s.blocked = blocked
+		m.mu.Unlock()
+	}
+	return m.finishEnd(ctx, slots, extra)
+}
+
+// beginEnd marks leases as ending, all or none: nobody else can change them
+// until finishEnd.
+func (m *Manager) beginEnd(ctx context.Context, ids []ID, generation int64) ([]*slot, error) {
+	for again := false; ; again = true {
+		slots, err := m.markEnding(ids, generation)
+		if !again && errors.Is(err, errUnsettled) {
+			if err := m.Settle(ctx); err != nil {
+				return nil, fmt.Errorf("%w: %w", store.ErrUnknown, err)
+			}
+			continue
+		}
+		return slots, err
+	}
+}
+
+// errUnsettled says that what became of a lease has to be read first.
+var errUnsettled = stated(store.ErrUnknown, "the outcome of the lease's last change is not known yet")
+
+func (m *Manager) markEnding(ids []ID, generation int64) ([]*slot, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	slots := make([]*slot, 0, len(ids))
+	for _, id := range ids {
+		s := m.byID[id]
+		switch {
+		case s == nil:
+			return nil, leaseNotFound(id)
+		case s.state == unsettled:
+			return nil, errUnsettled
+		case s.state != leased:
+			return nil, stated(ErrLeaseChanged, "lease %q is just being ended", id)
+		case generation != 0 && generation != s.lease.Generation:
+			return nil, stated(ErrLeaseChanged, "lease %q has generation %d, not %d", id, s.lease.Generation, generation)
+		}
+		slots = append(slots, s)
+	}
+	unique := slots[:0]
+	for _, s := range slots {
+		if s.state == leased {
+			m.move(s, ending)
+			unique = append(unique, s)
+		}
+	}
+	return unique, nil
+}
+
+// finishEnd commits the end of leases that are marked as ending.
+func (m *Manager) finishEnd(ctx context.Context, slots []*slot, extra store.Batch) error {
+	batch := store.Batch{
+		Conditions: make([]store.Condition, 0, len(slots)+len(extra.Conditions)),
+		Ops:        make([]store.Op, 0, len(slots)+len(extra.Ops)),
+	}
+	var err error
+	for _, s := range slots {
+		revision := s.revision
+		if revision == 0 {
+			if revision, err = m.revisionOf(ctx, s); err != nil {
+				break
+			}
+		}
+		batch.If(s.key, revision)
+		batch.Delete(s.key)
+	}
+	if err == nil {
+		_, err = m.write(ctx, batch, extra)
+	}
+
+	m.mu.Lock()
+	var changed *slot
+	for _, s := range slots {
+		switch outcomeOf(err, s.key) {
+		case applied:
+			m.end(s)
+		case conflicted:
+			changed = s
+			m.move(s, unsettled)
+		case unknown:
+			m.move(s, unsettled)
+		case aborted:
+			s.blocked = nil
+			m.move(s, leased)
+		}
+	}
+	m.mu.Unlock()
+	switch {
+	case err == nil:
+		return nil
+	case changed != nil:
+		if settleErr := m.settle(ctx, changed); settleErr != nil {
+			m.log.Warn("a lease that somebody else has changed cannot be read", "protocol", changed.protocol, "port", changed.port, "error", settleErr)
+		}
+		return fmt.Errorf("end lease of %s port %d: %w: %w", changed.protocol, changed.port, ErrLeaseChanged, err)
+	case len(slots) == 0:
+		return fmt.Errorf("commit: %w", err)
+	}
+	return fmt.Errorf("end %d leases: %w", len(slots), err)
+}
+
+// revisionOf reads the revision of the record of a lease that is ending; 0 if
+// the record is gone. A record of another lease is a conflict.
+func (m *Manager) revisionOf(ctx context.Context, s *slot) (store.Revision, error) {
+	e, err := m.store.Get(ctx, s.key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return 0, nil
+	case err != nil:
+		// Nothing was committed, whatever the store says.
+		return 0, fmt.Errorf("read key %q: %w: %v", s.key, errUnread, err)
+	}
+	if l, err := ParseRecord(e.Key, e.Value); err != nil || l.ID != s.lease.ID {
+		return 0, &store.ConflictError{Key: s.key}
+	}
+	return e.Revision, nil
+}

@@ -374,3 +374,34 @@ func BenchmarkBuild(b *testing.B) {
 		}
 	}
 }
+
+// Every value of a starter has its variables replaced, and an error in any of
+// them says where it is.
+func TestWhereAnErrorIs(t *testing.T) {
+	long := strings.Repeat("ü", 100)
+	for want, starter := range map[string]descriptor.Starter{
+		`javaHome`:        {JavaHome: "${A}"},
+		`javaCmd`:         {JavaCmd: "${A}"},
+		`vmType`:          {VMType: "${A}"},
+		`arg 2`:           {Args: []descriptor.Arg{{Value: "-ea"}, {Value: "${A}"}}},
+		`xoption "x"`:     {XOptions: properties("x", "${A}")},
+		`option "x"`:      {Options: properties("x", "${A}")},
+		`property "x"`:    {Properties: properties("x", "${A}")},
+		`property "${A}"`: {Properties: properties("${A}", "x")},
+		`property "` + strings.Repeat("ü", 40) + `…"`: {Properties: properties(long, "${A}")},
+		`libDirs`:   {LibDirs: []string{"lib", "${A}"}},
+		`mainClass`: {MainClass: "${A}"},
+		`args`:      {MainArgs: "a ${A}"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			starter.Kind = descriptor.Java
+			if starter.MainClass == "" {
+				starter.MainClass = "Main"
+			}
+			_, err := cmdline.Build(cmdline.Input{Starter: starter, UserDir: "/dist", Jars: noArchives, Environ: []string{"A=${A}"}})
+			if want += `: variable "A": circle: A → A`; !errors.Is(err, cmdline.ErrCircle) || err.Error() != want {
+				t.Errorf("error %v, want %s", err, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,157 @@
+package badger
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"berth/store"
+)
+
+// request is a batch that waits for the committer.
+type request struct {
+	batch store.Batch
+	taken atomic.Bool // by the committer, or by a caller that withdraws it
+	done  chan answer // has room for one
+}
+
+type answer struct {
+	revision store.Revision
+	err      error
+}
+
+var requests = sync.Pool{New: func() any { return &request{done: make(chan answer, 1)} }}
+
+// Commit implements store.Store.
+func (s *Store) Commit(ctx context.Context, batch store.Batch) (store.Revision, error) {
+	if err := batch.Validate(); err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	r := requests.Get().(*request)
+	r.batch = batch
+	r.taken.Store(false)
+	if err := s.enqueue(r); err != nil {
+		requests.Put(r)
+		return 0, err
+	}
+	select {
+	case a := <-r.done:
+		r.batch = store.Batch{}
+		requests.Put(r)
+		return a.revision, a.err
+	case <-ctx.Done():
+		if r.taken.CompareAndSwap(false, true) {
+			return 0, ctx.Err() // the committer drops it
+		}
+		a := <-r.done // it was begun: the outcome is near
+		return a.revision, a.err
+	}
+}
+
+func (s *Store) enqueue(r *request) error {
+	s.mu.Lock()
+	if s.closing || s.failure != nil {
+		defer s.mu.Unlock()
+		if s.failure != nil {
+			return s.failure
+		}
+		return store.ErrClosed
+	}
+	s.queue = append(s.queue, r)
+	first := len(s.queue) == 1
+	s.mu.Unlock()
+	if first {
+		s.signal()
+	}
+	return nil
+}
+
+func (s *Store) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the committer: it commits what waits until the store closes or fails.
+func (s *Store) run() {
+	defer close(s.ended)
+	for range s.wake {
+		for {
+			// Callers that were just answered, and are about to ask again, get
+			// to the queue first.
+			runtime.Gosched()
+			group, closing := s.take()
+			if len(group) == 0 {
+				if closing {
+					return
+				}
+				break
+			}
+			if err := s.commitAll(group); err != nil {
+				return
+			}
+			clear(group)
+			s.mu.Lock()
+			s.spare = group[:0]
+			s.mu.Unlock()
+		}
+	}
+}
+
+// take empties the queue.
+func (s *Store) take() (group []*request, closing bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	group, s.queue, s.spare = s.queue, s.spare, nil
+	return group, s.closing
+}
+
+// commitAll commits a group, in several transactions if it is too large for
+// one, and answers.
+func (s *Store) commitAll(group []*request) error {
+	c := &s.committer
+	for len(group) > 0 {
+		n := c.evaluate(group)
+		if err := c.write(s.db); err != nil {
+			s.fail(err, group[:n], group[n:])
+			return err
+		}
+		s.feed.Publish(c.events)
+		for i, r := range group[:n] {
+			if a := c.answers[i]; a != withdrawn {
+				r.done <- a
+			}
+		}
+		group = group[n:]
+	}
+	return nil
+}
+
+// fail ends the store: begun may have been written, waiting was not.
+func (s *Store) fail(cause error, begun, waiting []*request) {
+	s.log.Error("the store closes itself because a write failed", "error", cause)
+	failure := &FailedError{Cause: cause}
+	s.mu.Lock()
+	s.failure = failure
+	waiting = append(waiting, s.queue...)
+	s.queue = nil
+	s.mu.Unlock()
+	close(s.failed)
+	s.feed.Close()
+	for i, r := range begun {
+		if s.committer.answers[i] != withdrawn {
+			r.done <- answer{err: fmt.Errorf("%w: %w", store.ErrUnknown, failure)}
+		}
+	}
+	for _, r := range waiting {
+		if r.taken.CompareAndSwap(false, true) {
+			r.done <- answer{err: failure}
+		}
+	}
+}

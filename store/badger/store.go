@@ -1,0 +1,293 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	driver "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"berth/store"
+	"berth/store/internal/feed"
+)
+
+// Options of a store. The zero value is good.
+type Options struct {
+	// Logger gets what Badger has to say: errors and warnings as such, the
+	// rest at debug level. Default: nobody.
+	Logger *slog.Logger
+
+	// History is the most changes that are kept, in memory, for watches that
+	// begin in the past; of their keys and values at most 1 MiB. Default 4,096.
+	History int
+}
+
+// Sizes of Badger's parts. They are bound to each other: a transaction may
+// have 15 % of a memtable, a batch has to fit into a transaction with its
+// revisions, and a value that is not below the threshold would go to the value
+// log, which would need collecting.
+const (
+	memTableBytes  = 4 << 20
+	valueThreshold = 600_000
+	valueLogBytes  = 1 << 20
+
+	groupBytes   = 600_000 // of a transaction, by our own, larger estimate
+	groupEntries = 4_000   // of a transaction; Badger takes 15 % of a memtable in nodes of 96 bytes
+)
+
+// Store is a Badger database in a folder. It is for one process at a time.
+type Store struct {
+	db   *driver.DB
+	lock *os.File
+	feed *feed.Feed
+	log  *slog.Logger
+
+	// reading is held by readers, and by Close to wait for them.
+	reading sync.RWMutex
+	shut    bool // guarded by reading
+
+	mu      sync.Mutex
+	queue   []*request // what waits for the committer
+	spare   []*request // an empty queue to swap with
+	closing bool
+	failure *FailedError
+
+	wake      chan struct{} // there is something in the queue, or closing is set
+	failed    chan struct{} // closed when failure is set
+	ended     chan struct{} // closed when the committer has ended
+	closeOnce sync.Once
+	closeErr  error
+
+	committer committer
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store in a folder, which is created if it is not there. Its
+// error is store.ErrLocked if another process, or another Store of this one,
+// has it open.
+func Open(dir string, opts Options) (*Store, error) {
+	s, err := open(dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func open(dir string, opts Options) (_ *Store, err error) {
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := acquireLock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = lock.Close()
+		}
+	}()
+	log := opts.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	swept, err := sweep(dir)
+	if err != nil {
+		return nil, fmt.Errorf("sweep empty files: %w", err)
+	}
+	if len(swept) > 0 {
+		log.Info("deleted empty files that a killed process left in the store", "files", swept)
+	}
+	db, err := driver.Open(driverOptions(dir, opts.Logger))
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		db: db, lock: lock, log: log,
+		wake: make(chan struct{}, 1), failed: make(chan struct{}), ended: make(chan struct{}),
+	}
+	if err := s.committer.load(db); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	s.feed = feed.New(s.committer.revision, feed.Options{Events: opts.History})
+	go s.run()
+	return s, nil
+}
+
+func driverOptions(dir string, log *slog.Logger) driver.Options {
+	o := driver.DefaultOptions(dir).
+		WithLogger(nil).
+		WithSyncWrites(true).
+		WithDetectConflicts(false). // the committer is the only writer
+		WithNumVersionsToKeep(1).
+		WithMemTableSize(memTableBytes).
+		WithNumMemtables(2).
+		WithValueThreshold(valueThreshold).
+		WithValueLogFileSize(valueLogBytes).
+		WithCompression(options.None). // so that no block cache is needed
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(0).
+		WithNumCompactors(2).
+		WithMetricsEnabled(false).
+		WithChecksumVerificationMode(options.OnTableAndBlockRead)
+	if log != nil {
+		o = o.WithLogger(logger{log})
+	}
+	return o
+}
+
+// Failed is closed when a write has failed: the store answers nothing any more
+// then. Close it, and open it again.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
+
+// Err is nil, or a *FailedError once Failed is closed.
+func (s *Store) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failureLocked()
+}
+
+func (s *Store) failureLocked() error {
+	if s.failure != nil {
+		return s.failure
+	}
+	return nil
+}
+
+// view runs a read, unless the store is closed or has failed.
+func (s *Store) view(ctx context.Context, read func(txn *driver.Txn) error) error {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	if s.shut {
+		return store.ErrClosed
+	}
+	select {
+	case <-s.failed:
+		return s.Err()
+	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.db.View(read)
+}
+
+// Get implements store.Store.
+func (s *Store) Get(ctx context.Context, key string) (store.Entry, error) {
+	e := store.Entry{Key: key}
+	err := s.view(ctx, func(txn *driver.Txn) error {
+		item, err := txn.Get(dataKey(key))
+		if errors.Is(err, driver.ErrKeyNotFound) {
+			return store.ErrNotFound
+		}
+		if err != nil {
+			return fmt.Errorf("get %q: %w", key, err)
+		}
+		e, err = entryOf(item)
+		return err
+	})
+	if err != nil {
+		return store.Entry{}, err
+	}
+	return e, nil
+}
+
+func entryOf(item *driver.Item) (store.Entry, error) {
+	key := string(item.Key()[1:])
+	stored, err := item.ValueCopy(nil)
+	if err != nil {
+		return store.Entry{}, fmt.Errorf("read %q: %w", key, err)
+	}
+	r, value, err := decodeValue(stored)
+	if err != nil {
+		return store.Entry{}, fmt.Errorf("read %q: %w", key, err)
+	}
+	return store.Entry{Key: key, Value: value[:len(value):len(value)], Revision: r}, nil
+}
+
+// List implements store.Store.
+func (s *Store) List(ctx context.Context, prefix string) ([]store.Entry, store.Revision, error) {
+	var entries []store.Entry
+	var revision store.Revision
+	err := s.view(ctx, func(txn *driver.Txn) (err error) {
+		if revision, err = lastRevision(txn); err != nil {
+			return err
+		}
+		it := txn.NewIterator(driver.IteratorOptions{Prefix: dataKey(prefix)})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			e, err := entryOf(it.Item())
+			if err != nil {
+				return err
+			}
+			entries = append(entries, e)
+			if len(entries)%1024 == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return entries, revision, nil
+}
+
+// lastRevision is the revision of the last batch that a transaction sees.
+func lastRevision(txn *driver.Txn) (store.Revision, error) {
+	item, err := txn.Get(revisionKey)
+	if errors.Is(err, driver.ErrKeyNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the last revision: %w", err)
+	}
+	stored, err := item.ValueCopy(nil)
+	if err != nil {
+		return 0, fmt.Errorf("read the last revision: %w", err)
+	}
+	r, _, err := decodeValue(stored)
+	return r, err
+}
+
+// Watch implements store.Store. The changes of before Open are not kept.
+func (s *Store) Watch(ctx context.Context, prefix string, after store.Revision) (store.Watcher, error) {
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	return s.feed.Watch(ctx, prefix, after)
+}
+
+// Close implements store.Store. It writes what waits, and returns when the
+// folder can be opened again.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.mu.Lock()
+		s.closing = true
+		s.mu.Unlock()
+		s.signal()
+		<-s.ended
+		s.feed.Close()
+
+		s.reading.Lock()
+		s.shut = true
+		s.reading.Unlock()
+		if err := s.db.Close(); err != nil {
+			s.closeErr = fmt.Errorf("close store: %w", err)
+		}
+		if err := s.lock.Close(); err != nil && s.closeErr == nil {
+			s.closeErr = fmt.Errorf("unlock store: %w", err)
+		}
+	})
+	return s.closeErr
+}

@@ -1,0 +1,145 @@
+package badger_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"berth/store"
+	"berth/store/badger"
+	"berth/store/storetest"
+)
+
+func open(t *testing.T, dir string) *badger.Store {
+	t.Helper()
+	s, err := badger.Open(dir, badger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Store { return open(t, t.TempDir()) })
+}
+
+func TestDurability(t *testing.T) {
+	storetest.RunDurable(t, func(t *testing.T) func(t *testing.T) store.Store {
+		dir := t.TempDir()
+		return func(t *testing.T) store.Store { return open(t, dir) }
+	})
+}
+
+func TestOpenLocked(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	_, err := badger.Open(dir, badger.Options{})
+	if !errors.Is(err, store.ErrLocked) {
+		t.Fatalf("second open: %v", err)
+	}
+	for _, want := range []string{dir, "pid " + strconv.Itoa(os.Getpid())} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not have %q", err, want)
+		}
+	}
+	// The refused one must not have taken anything from the first.
+	var b store.Batch
+	b.Put("a", []byte("1"))
+	if _, err := s.Commit(t.Context(), b); err != nil {
+		t.Errorf("commit after a refused open: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, dir)
+	if _, err := again.Get(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	damaged := t.TempDir()
+	s := open(t, damaged)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(damaged, "MANIFEST"), []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, dir := range map[string]string{"a file": file, "below a file": filepath.Join(file, "x"), "damaged": damaged} {
+		_, err := badger.Open(dir, badger.Options{})
+		if err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	// A failed open gives the lock back.
+	if _, err := badger.Open(damaged, badger.Options{}); errors.Is(err, store.ErrLocked) {
+		t.Error("a failed open keeps the lock")
+	}
+}
+
+// TestEmptyFiles has the files that a process leaves which is killed between
+// creating and sizing them.
+func TestEmptyFiles(t *testing.T) {
+	for _, name := range []string{"00001.mem", "00007.mem", "000000.vlog", "000009.vlog", "000003.sst"} {
+		for _, used := range []bool{false, true} {
+			t.Run(name+" used "+strconv.FormatBool(used), func(t *testing.T) {
+				dir := t.TempDir()
+				if used {
+					s := open(t, dir)
+					var b store.Batch
+					b.Put("a", []byte("1"))
+					if _, err := s.Commit(t.Context(), b); err != nil {
+						t.Fatal(err)
+					}
+					if err := s.Close(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				path := filepath.Join(dir, name)
+				f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL, 0o600)
+				if errors.Is(err, os.ErrExist) {
+					t.Skip("the store has this file already, with content")
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.Close()
+				s := open(t, dir)
+				if _, err := s.Get(t.Context(), "a"); used && err != nil {
+					t.Errorf("get: %v", err)
+				}
+				if info, err := os.Stat(path); err == nil && info.Size() == 0 {
+					t.Error("the empty file is still there")
+				}
+			})
+		}
+	}
+}
+
+// TestSweepKeepsOthers has files that must not be deleted.
+func TestSweepKeepsOthers(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"other", "notes.txt", "mem"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "folder.mem.d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir)
+	for _, name := range []string{"other", "notes.txt", "mem", "folder.mem.d"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}

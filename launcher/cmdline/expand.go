@@ -14,6 +14,10 @@ const MaxValue = 64 << 10
 // in their number and never reach MaxValue.
 const maxWork = 16 * MaxValue
 
+// stepWork is what a variable costs beside its bytes, so that short values that
+// use each other count for the time that they take.
+const stepWork = 64
+
 // Lookup finds the value of a variable. The value may hold variables.
 type Lookup func(name string) (value string, found bool)
 
@@ -204,9 +208,9 @@ func circle(names []string, frames []frame, name string) error {
 	return &CircleError{Names: append(names, name)}
 }
 
-// spend counts the bytes that a step looks at.
+// spend counts a step and the bytes that it looks at.
 func (e *expander) spend(bytes int) error {
-	e.work += bytes + 1
+	e.work += bytes + stepWork
 	if e.work > maxWork {
 		return problemf(ErrTooLong, "replacing its variables takes too many steps; let them use each other less")
 	}

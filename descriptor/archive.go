@@ -123,6 +123,9 @@ type meter struct {
 var errMeter = errors.New("directory is too large")
 
 func (m *meter) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 { // a directory may say any offset
+		return 0, zip.ErrFormat
+	}
 	if !m.open {
 		if m.left -= int64(len(p)); m.left < 0 {
 			return 0, errMeter

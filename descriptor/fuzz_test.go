@@ -110,42 +110,69 @@ func FuzzUnpack(f *testing.F) {
 	} {
 		f.Add(content)
 	}
-	limits := descriptor.Limits{Entries: 100, Bytes: 1 << 20, EntryBytes: 1 << 19, RatioFrom: 1 << 16}
-	f.Fuzz(func(t *testing.T, content []byte) {
-		above := t.TempDir()
-		dir := filepath.Join(above, "out")
-		name := writeFile(t, filepath.Join(above, "upload"), content, 0o600)
-		d, err := descriptor.Unpack(name, dir, limits)
-		if err != nil {
-			if !errors.Is(err, descriptor.ErrInvalid) {
-				t.Errorf("not told as invalid: %v", err)
-			}
-			checkLine(t, err)
+	f.Fuzz(unpackStrange)
+}
+
+// FuzzUnpackEntries is FuzzUnpack with zips that are whole, whatever the names
+// and modes in them.
+func FuzzUnpackEntries(f *testing.F) {
+	for _, name := range []string{"run", "META-INF/", "../x", "/x", "a/../../x", `a\x`, "RUN", "run/x", "./", "a\x00", "n/./m", "..\u2215x"} {
+		f.Add(name, "x", uint32(0), "run", "y", uint32(0o755))
+	}
+	f.Add("l", "/etc", uint32(fs.ModeSymlink|0o777), "l/x", "y", uint32(0))
+	f.Add("l/", "", uint32(fs.ModeSymlink|0o777), "s", "y", uint32(fs.ModeSetuid|0o755))
+	f.Fuzz(func(t *testing.T, nameA, textA string, modeA uint32, nameB, textB string, modeB uint32) {
+		if len(nameA) > 1<<16-1 || len(nameB) > 1<<16-1 {
+			return // a zip has no such names
 		}
-		var bytesWritten int64
-		entries := map[string]bool{}
-		for name, what := range tree(t, above) {
-			switch {
-			case name == "upload":
-			case name != "out" && !strings.HasPrefix(name, "out/"):
-				t.Errorf("outside: %q", name)
-			case what[0] != '-' && what[0] != 'd', strings.ContainsAny(what[:10], "ugt"):
-				t.Errorf("%q: %s", name, what[:10])
-			default:
-				entries[name] = true
-				bytesWritten += int64(len(what))
-			}
+		if strings.HasSuffix(nameA, "/") {
+			textA = ""
 		}
-		switch {
-		case err != nil && len(entries) > 0:
-			t.Errorf("left behind after %v: %v", err, entries)
-		case err == nil && !entries["out/"+descriptor.Place]:
-			t.Error("no descriptor")
-		case len(entries) > limits.Entries+1 || bytesWritten > limits.Bytes+100*int64(limits.Entries):
-			t.Errorf("beyond the limits: %d entries, %d bytes", len(entries), bytesWritten)
+		if strings.HasSuffix(nameB, "/") {
+			textB = ""
 		}
-		if err == nil {
-			checkDistribution(t, d)
-		}
+		unpackStrange(t, zipBytes(t, pointed,
+			entry{name: nameA, text: textA, mode: fs.FileMode(modeA)},
+			entry{name: nameB, text: textB, mode: fs.FileMode(modeB)}))
 	})
+}
+
+// unpackStrange unpacks any bytes, and fails where a promise is broken.
+func unpackStrange(t *testing.T, content []byte) {
+	limits := descriptor.Limits{Entries: 100, Bytes: 1 << 20, EntryBytes: 1 << 19, RatioFrom: 1 << 16}
+	above := t.TempDir()
+	dir := filepath.Join(above, "out")
+	name := writeFile(t, filepath.Join(above, "upload"), content, 0o600)
+	d, err := descriptor.Unpack(name, dir, limits)
+	if err != nil {
+		if !errors.Is(err, descriptor.ErrInvalid) {
+			t.Errorf("not told as invalid: %v", err)
+		}
+		checkLine(t, err)
+	}
+	var bytesWritten int64
+	entries := map[string]bool{}
+	for name, what := range tree(t, above) {
+		switch {
+		case name == "upload":
+		case name != "out" && !strings.HasPrefix(name, "out/"):
+			t.Errorf("outside: %q", name)
+		case what[0] != '-' && what[0] != 'd', strings.ContainsAny(what[:10], "ugt"):
+			t.Errorf("%q: %s", name, what[:10])
+		default:
+			entries[name] = true
+			bytesWritten += int64(len(what))
+		}
+	}
+	switch {
+	case err != nil && len(entries) > 0:
+		t.Errorf("left behind after %v: %v", err, entries)
+	case err == nil && !entries["out/"+descriptor.Place]:
+		t.Error("no descriptor")
+	case len(entries) > limits.Entries+1 || bytesWritten > limits.Bytes+100*int64(limits.Entries):
+		t.Errorf("beyond the limits: %d entries, %d bytes", len(entries), bytesWritten)
+	}
+	if err == nil {
+		checkDistribution(t, d)
+	}
 }

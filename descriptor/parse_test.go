@@ -37,6 +37,33 @@ func parse(t *testing.T, text string) *descriptor.Distribution {
 	return d
 }
 
+// TestParseReadsTheManualsExample reads the example of Corus' manual on ports.
+func TestParseReadsTheManualsExample(t *testing.T) {
+	d := parse(t, `<distribution xmlns="http://www.sapia-oss.org/xsd/corus/distribution-5.0.xsd" name="demo" version="1.0">
+  <process name="httpServer" maxKillRetry="3" shutdownTimeout="30000" invoke="true">
+    <port name="http" />
+    <magnet magnetFile="httpServer.magnet.xml" profile="test" vmType="server">
+      <property name="http.port" value="${corus.server.port.http}" />
+      <xoption name="ms" value="16M" />
+    </magnet>
+  </process>
+</distribution>`)
+	want := descriptor.Process{
+		Name:  "httpServer",
+		Ports: []descriptor.Port{{Name: "http"}},
+		Starters: []descriptor.Starter{{
+			Kind: descriptor.Magnet, Profile: "test", MagnetFile: "httpServer.magnet.xml", VMType: "server",
+			Properties: []descriptor.Property{{Name: "http.port", Value: "${corus.server.port.http}"}},
+			XOptions:   []descriptor.Property{{Name: "ms", Value: "16M"}},
+		}},
+		Invoke: true, ShutdownTimeout: 30 * time.Second, MaxKillRetry: 3,
+		PollInterval: 10 * time.Second, StatusInterval: 30 * time.Second, PollTimeout: -time.Second,
+	}
+	if len(d.Warnings) > 0 || !reflect.DeepEqual(d.Processes, []descriptor.Process{want}) {
+		t.Errorf("got  %+v\nwant %+v", d, want)
+	}
+}
+
 func TestParseReadsEverything(t *testing.T) {
 	want := &descriptor.Distribution{
 		Name: "shop", Version: "2.1",

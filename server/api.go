@@ -1,0 +1,161 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"berth/api"
+	"berth/launcher"
+	"berth/lease"
+)
+
+// Leases is what the handlers need of ranges and leases. A *lease.Manager is
+// one; its errors are those of package lease.
+type Leases interface {
+	AddRanges(ctx context.Context, ranges []lease.Range, o lease.AddOptions) error
+	DeleteRanges(ctx context.Context, pattern string, force bool) ([]lease.Range, error)
+	Ranges(pattern string) []lease.RangeStatus
+	Archive(ctx context.Context, rev string) ([]lease.Range, error)
+	Unarchive(ctx context.Context, rev string) ([]lease.Range, error)
+	Acquire(ctx context.Context, requests ...lease.Request) ([]lease.Lease, error)
+	Release(ctx context.Context, id lease.ID, generation int64) error
+	Leases() []lease.Lease
+}
+
+// Processes is what the handlers need of distributions and processes. A
+// *launcher.Launcher is one; its errors are those of packages launcher and lease.
+type Processes interface {
+	Deploy(ctx context.Context, file, name string) (launcher.Distribution, []string, error)
+	Undeploy(ctx context.Context, name, version string) ([]launcher.Distribution, error)
+	Distributions(name, version string) []launcher.Distribution
+	Exec(ctx context.Context, r launcher.ExecRequest) (launcher.ExecResult, error)
+	Processes(s launcher.Selector) ([]launcher.Process, error)
+	Process(id int) (launcher.Process, error)
+	Kill(ctx context.Context, r launcher.StopRequest) ([]launcher.Process, error)
+	Restart(ctx context.Context, r launcher.StopRequest) ([]launcher.Process, error)
+	Dir(id int) string
+	OpenOutput(id int) (*os.File, error)
+	Changed(id int) <-chan struct{}
+	Running() int
+}
+
+var _ Leases = (*lease.Manager)(nil)
+
+const (
+	// maxBody is the most bytes of a request's body. 65,535 ranges of one port
+	// fit into maxRanges.
+	maxBody   = 1 << 20
+	maxRanges = 8 << 20
+)
+
+// reply is a response with a body.
+type reply[T any] struct{ Body T }
+
+// empty is a request without parameters, or a response without a body.
+type empty struct{}
+
+// routes returns the handler of all routes.
+func (s *Server) routes() http.Handler {
+	useProblems()
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("Berth", "1")
+	config.Info.Description = "Named ranges of ports, leases of them, and the processes that hold them."
+	// huma would add $schema links to every response, and documents made when
+	// first asked for without a lock; the one document is served below.
+	config.CreateHooks = nil
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
+	config.RejectUnknownQueryParameters = true
+	routes := humago.New(mux, config)
+
+	s.routeDaemon(routes)
+	s.routeRanges(routes)
+	s.routeLeases(routes)
+	s.routeDistributions(routes)
+	s.routeProcesses(routes)
+	s.routeOutput(routes)
+
+	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(routes.OpenAPI()) })
+	mux.HandleFunc("GET /v1/openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		text, err := document()
+		if err != nil {
+			writeProblem(w, s.fail(r.Context(), r.Method, r.URL.Path, err))
+			return
+		}
+		w.Header().Set("Content-Type", "application/openapi+json")
+		w.Write(text)
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.unknown(mux, w, r) })
+	return mux
+}
+
+// unknown answers what no route takes: a path that is not there, or a method
+// that a path does not have.
+func (s *Server) unknown(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := mux.Handler(other); pattern != "/" && pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		writeProblem(w, newProblem(http.StatusNotFound, api.CodeInvalid,
+			"no route "+r.URL.Path+": GET /v1/openapi.json lists them"))
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	writeProblem(w, newProblem(http.StatusMethodNotAllowed, api.CodeInvalid,
+		r.Method+" "+r.URL.Path+": the methods of this route are "+strings.Join(allowed, ", ")))
+}
+
+// route adds an operation whose handler returns errors of the packages below;
+// they are told as problems.
+func route[I, O any](s *Server, routes huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+	if op.MaxBodyBytes == 0 {
+		op.MaxBodyBytes = maxBody
+	}
+	// A deadline of huma's would still be set while the handler waits, and end
+	// the request; guard has one that goes with the body.
+	op.BodyReadTimeout = -1
+	huma.Register(routes, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, s.fail(ctx, op.Method, op.Path, err)
+		}
+		return out, nil
+	})
+}
+
+// list returns what f makes of every item of in; never nil, which would be
+// null in JSON.
+func list[T, U any](in []T, f func(T) U) []U {
+	out := make([]U, 0, len(in))
+	for _, item := range in {
+		out = append(out, f(item))
+	}
+	return out
+}
+
+// some returns in, or an empty slice where it is nil.
+func some[T any](in []T) []T {
+	if in == nil {
+		return []T{}
+	}
+	return slices.Clip(in)
+}
+
+// orAll is the pattern, or one that everything fits where it is empty.
+func orAll(pattern string) string {
+	if pattern == "" {
+		return "*"
+	}
+	return pattern
+}

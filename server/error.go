@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"berth/api"
+	"berth/launcher"
+	"berth/lease"
+	"berth/store"
+)
+
+var (
+	// ErrSocketPath says that a path cannot be that of a socket.
+	ErrSocketPath = errors.New("not a path for a socket")
+
+	// ErrSocketInUse says that another daemon listens on a socket.
+	ErrSocketInUse = errors.New("socket in use")
+
+	errInvalid  = errors.New("invalid request")
+	errStopping = errors.New("the daemon is about to end: send the request again, which starts it anew")
+	errPanic    = errors.New("the daemon made a mistake: its log says which")
+)
+
+// statusHungUp is what is noted for a request whose client went away: nobody
+// reads it. It is nginx' number for that.
+const statusHungUp = 499
+
+// kind is how an error of the packages below is told to clients.
+type kind struct {
+	// sentinel is nil where only the server itself gives the code.
+	sentinel error
+	code     api.Code
+	status   int
+}
+
+// kinds are looked through in their order: an error that is two of them is the
+// first, so the more precise ones stand first.
+var kinds = []kind{
+	{errStopping, api.CodeStopping, http.StatusServiceUnavailable},
+	{launcher.ErrClosed, api.CodeStopping, http.StatusServiceUnavailable},
+	{lease.ErrClosed, api.CodeStopping, http.StatusServiceUnavailable},
+	{store.ErrClosed, api.CodeStopping, http.StatusServiceUnavailable},
+	{errInvalid, api.CodeInvalid, http.StatusBadRequest},
+	{launcher.ErrInvalid, api.CodeInvalid, http.StatusBadRequest},
+
+	{lease.ErrRangeInvalid, api.CodeRangeInvalid, http.StatusBadRequest},
+	{lease.ErrRangeExists, api.CodeRangeExists, http.StatusConflict},
+	{lease.ErrRangeOverlaps, api.CodeRangeOverlaps, http.StatusConflict},
+	{lease.ErrRangeLeased, api.CodeRangeLeased, http.StatusConflict},
+	{lease.ErrRangeFull, api.CodeRangeFull, http.StatusConflict},
+	{lease.ErrInUse, api.CodeRangeFull, http.StatusConflict},
+	{lease.ErrPrivileged, api.CodeRangeFull, http.StatusConflict},
+	{lease.ErrArchiveInvalid, api.CodeInvalid, http.StatusBadRequest},
+	{lease.ErrArchiveNotFound, api.CodeArchiveNotFound, http.StatusNotFound},
+	{lease.ErrLeaseNotFound, api.CodeLeaseNotFound, http.StatusNotFound},
+	{lease.ErrLeaseChanged, api.CodeLeaseChanged, http.StatusConflict},
+	{lease.ErrTaken, api.CodeLeaseChanged, http.StatusConflict},
+
+	{launcher.ErrDistributionInvalid, api.CodeDistributionInvalid, http.StatusUnprocessableEntity},
+	{launcher.ErrDistributionExists, api.CodeDistributionExists, http.StatusConflict},
+	{launcher.ErrDistributionNotFound, api.CodeDistributionNotFound, http.StatusNotFound},
+	{launcher.ErrDistributionRunning, api.CodeDistributionRunning, http.StatusConflict},
+	{launcher.ErrProcessNotFound, api.CodeProcessNotFound, http.StatusNotFound},
+	{launcher.ErrProfileNotFound, api.CodeProfileNotFound, http.StatusNotFound},
+	{launcher.ErrUnsupported, api.CodeUnsupported, http.StatusNotImplemented},
+	{launcher.ErrExecRefused, api.CodeExecRefused, http.StatusConflict},
+	{launcher.ErrExecFailed, api.CodeExecFailed, http.StatusUnprocessableEntity},
+	{launcher.ErrTimeout, api.CodeTimeout, http.StatusGatewayTimeout},
+	// An exec whose range is not there is refused, so these two come after it.
+	{lease.ErrRangeNotFound, api.CodeRangeNotFound, http.StatusNotFound},
+	{lease.ErrProtocol, api.CodeInvalid, http.StatusBadRequest},
+
+	{context.DeadlineExceeded, api.CodeTimeout, http.StatusGatewayTimeout},
+
+	{store.ErrUnknown, api.CodeStore, http.StatusServiceUnavailable},
+	{store.ErrConflict, api.CodeStore, http.StatusServiceUnavailable},
+	{store.ErrTooLarge, api.CodeStore, http.StatusServiceUnavailable},
+	{syscall.ENOSPC, api.CodeStore, http.StatusServiceUnavailable},
+	{syscall.EDQUOT, api.CodeStore, http.StatusServiceUnavailable},
+	{syscall.EIO, api.CodeStore, http.StatusServiceUnavailable},
+
+	{nil, api.CodeInternal, http.StatusInternalServerError},
+}
+
+// problem is an error as it crosses the wire: problem details of RFC 9457
+// with a stable code.
+type problem api.Error
+
+func (p *problem) Error() string { return (*api.Error)(p).Error() }
+
+// GetStatus is the HTTP status that the problem is sent with.
+func (p *problem) GetStatus() int { return p.Status }
+
+// ContentType turns application/json into the media type of problem details.
+func (p *problem) ContentType(string) string { return "application/problem+json" }
+
+var _ huma.StatusError = (*problem)(nil)
+var _ huma.ContentTypeFilter = (*problem)(nil)
+
+func newProblem(status int, code api.Code, detail string) *problem {
+	return &problem{
+		Title:  http.StatusText(status),
+		Status: status,
+		Detail: oneLine(detail),
+		Code:   code,
+	}
+}
+
+// problemOf says what err is to a client. An error that is none of kinds is
+// internal.
+func problemOf(err error) *problem {
+	var p *problem
+	if errors.As(err, &p) {
+		return p
+	}
+	if errors.Is(err, context.Canceled) {
+		return newProblem(statusHungUp, api.CodeInternal, "the client hung up")
+	}
+	for _, k := range kinds {
+		if k.sentinel == nil || errors.Is(err, k.sentinel) {
+			return newProblem(k.status, k.code, err.Error())
+		}
+	}
+	panic("unreachable: the last kind has no sentinel")
+}
+
+// fail turns what a handler got into what the client is told, and logs what is
+// the daemon's own fault.
+func (s *Server) fail(ctx context.Context, method, path string, err error) *problem {
+	if errors.Is(err, context.Canceled) && s.lasting.Err() != nil {
+		err = errStopping
+	}
+	p := problemOf(err)
+	if p.Code == api.CodeInternal && p.Status != statusHungUp || p.Code == api.CodeStore {
+		s.log.ErrorContext(ctx, "a request failed", "method", method, "path", path, "code", string(p.Code), "error", err)
+	}
+	return p
+}
+
+// invalid is the error for a request that is not well formed.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", errInvalid, fmt.Sprintf(format, args...))
+}
+
+// oneLine puts what has several lines, as joined errors do, on one.
+func oneLine(s string) string {
+	if !strings.ContainsAny(s, "\r\n") {
+		return s
+	}
+	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' })
+	return strings.Join(lines, "; ")
+}
+
+func writeProblem(w http.ResponseWriter, p *problem) {
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p) // an error here is the client's going away
+}
+
+// useProblems makes huma tell its own errors, those of validation among them,
+// as problems with a code. huma has one such function for a whole program.
+var useProblems = sync.OnceFunc(func() {
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		code := api.CodeInvalid
+		switch {
+		case status == http.StatusUnprocessableEntity:
+			status = http.StatusBadRequest
+		case status >= 500:
+			code = api.CodeInternal
+		}
+		details := make([]string, 0, len(errs))
+		for _, err := range errs {
+			if err != nil {
+				details = append(details, field(err))
+			}
+		}
+		if len(details) > 0 {
+			msg = strings.Join(details, "; ")
+		}
+		return newProblem(status, code, msg)
+	}
+	// Lists are never null.
+	huma.DefaultArrayNullable = false
+})
+
+// field tells an error of validation, the field first. The value that was
+// sent is left out: it may be a secret.
+func field(err error) string {
+	var d *huma.ErrorDetail
+	if !errors.As(err, &d) {
+		return err.Error()
+	}
+	if d.Location == "" {
+		return d.Message
+	}
+	return d.Location + ": " + d.Message
+}

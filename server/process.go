@@ -1,0 +1,190 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"berth/api"
+	"berth/launcher"
+)
+
+// maxWait is the longest that a request may ask to wait, in seconds.
+const maxWait = 24 * 60 * 60
+
+func (s *Server) routeProcesses(routes huma.API) {
+	route(s, routes, huma.Operation{
+		OperationID: "exec-processes", Method: http.MethodPost, Path: "/v1/processes",
+		Summary:       "Start processes, all or none",
+		DefaultStatus: http.StatusCreated,
+	}, s.execProcesses)
+	route(s, routes, huma.Operation{
+		OperationID: "list-processes", Method: http.MethodGet, Path: "/v1/processes",
+		Summary: "List the processes that live, by id",
+	}, s.listProcesses)
+	route(s, routes, huma.Operation{
+		OperationID: "get-process", Method: http.MethodGet, Path: "/v1/processes/{id}",
+		Summary: "Show a process that lives, or one of the last that ended",
+	}, s.getProcess)
+	route(s, routes, huma.Operation{
+		OperationID: "kill-processes", Method: http.MethodPost, Path: "/v1/processes/kill",
+		Summary: "Stop processes and recuperate their leases",
+	}, s.killProcesses)
+	route(s, routes, huma.Operation{
+		OperationID: "restart-processes", Method: http.MethodPost, Path: "/v1/processes/restart",
+		Summary: "Stop processes and start them again on the same ports",
+	}, s.restartProcesses)
+}
+
+func (s *Server) execProcesses(_ context.Context, in *struct{ Body api.Exec }) (*reply[api.Started], error) {
+	wait, err := waitOf(in.Body.WaitSeconds)
+	if err != nil {
+		return nil, err
+	}
+	if in.Body.Instances < 0 {
+		return nil, invalid("body.instances: %d is below 0", in.Body.Instances)
+	}
+	result, err := s.opts.Processes.Exec(s.lasting, launcher.ExecRequest{
+		Distribution: in.Body.Distribution,
+		Version:      in.Body.Version,
+		Profile:      in.Body.Profile,
+		Name:         in.Body.Name,
+		Instances:    in.Body.Instances,
+		Wait:         wait,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &reply[api.Started]{api.Started{
+		Processes: list(result.Processes, s.apiProcess),
+		Warnings:  result.Warnings,
+	}}, nil
+}
+
+func (s *Server) listProcesses(_ context.Context, in *struct {
+	Distribution string `query:"distribution" doc:"a name, or a pattern with *"`
+	Version      string `query:"version"`
+	Name         string `query:"name"`
+	Profile      string `query:"profile"`
+	IDs          []int  `query:"id,explode" doc:"exact; one that is not there is an error"`
+	PIDs         []int  `query:"pid,explode" doc:"exact; one that is not there is an error"`
+	Port         string `query:"port" doc:"RANGE:PORT, each a pattern: http:*"`
+	Ended        bool   `query:"ended" doc:"also the last ones that ended"`
+}) (*reply[[]api.Process], error) {
+	processes, err := s.opts.Processes.Processes(launcher.Selector{
+		IDs:          in.IDs,
+		PIDs:         in.PIDs,
+		Distribution: in.Distribution,
+		Version:      in.Version,
+		Name:         in.Name,
+		Profile:      in.Profile,
+		Port:         in.Port,
+		Ended:        in.Ended,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &reply[[]api.Process]{list(processes, s.apiProcess)}, nil
+}
+
+// processID names a process in a path.
+type processID struct {
+	ID int `path:"id" doc:"the id that Berth gave it"`
+}
+
+func (s *Server) getProcess(_ context.Context, in *processID) (*reply[api.Process], error) {
+	p, err := s.opts.Processes.Process(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &reply[api.Process]{s.apiProcess(p)}, nil
+}
+
+func (s *Server) killProcesses(_ context.Context, in *struct{ Body api.Kill }) (*reply[api.Affected], error) {
+	r, err := stopRequest(in.Body.Selector, in.Body.Hard, in.Body.WaitSeconds)
+	if err != nil {
+		return nil, err
+	}
+	return s.affected(s.opts.Processes.Kill(s.lasting, r))
+}
+
+func (s *Server) restartProcesses(_ context.Context, in *struct{ Body api.Restart }) (*reply[api.Affected], error) {
+	r, err := stopRequest(in.Body.Selector, in.Body.Hard, in.Body.WaitSeconds)
+	if err != nil {
+		return nil, err
+	}
+	return s.affected(s.opts.Processes.Restart(s.lasting, r))
+}
+
+func (s *Server) affected(processes []launcher.Process, err error) (*reply[api.Affected], error) {
+	if err != nil {
+		return nil, err
+	}
+	return &reply[api.Affected]{api.Affected{Processes: list(processes, s.apiProcess)}}, nil
+}
+
+// stopRequest reads whom to stop. That nothing was selected is refused: an
+// empty body must not stop everything.
+func stopRequest(selected api.Selector, hard bool, waitSeconds float64) (launcher.StopRequest, error) {
+	wait, err := waitOf(waitSeconds)
+	if err != nil {
+		return launcher.StopRequest{}, err
+	}
+	narrowed := len(selected.IDs) > 0 || len(selected.PIDs) > 0 || selected.Distribution != "" || selected.Version != "" ||
+		selected.Name != "" || selected.Profile != "" || selected.Port != ""
+	if !narrowed && !selected.All {
+		return launcher.StopRequest{}, invalid("body: it selects no process: name some, or set all")
+	}
+	return launcher.StopRequest{
+		Selector: launcher.Selector{
+			IDs:          selected.IDs,
+			PIDs:         selected.PIDs,
+			Distribution: selected.Distribution,
+			Version:      selected.Version,
+			Name:         selected.Name,
+			Profile:      selected.Profile,
+			Port:         selected.Port,
+		},
+		Hard: hard,
+		Wait: wait,
+	}, nil
+}
+
+// waitOf reads how long to wait; 0 is not at all.
+func waitOf(seconds float64) (time.Duration, error) {
+	if seconds < 0 || seconds > maxWait {
+		return 0, invalid("body.waitSeconds: %g is outside 0 to %d", seconds, maxWait)
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+func (s *Server) apiProcess(p launcher.Process) api.Process {
+	out := api.Process{
+		ID:           p.ID,
+		Distribution: p.Distribution,
+		Version:      p.Version,
+		Profile:      p.Profile,
+		Name:         p.Name,
+		Instance:     p.Instance,
+		PID:          p.Identity.PID,
+		Status:       string(p.Status),
+		StartedAt:    p.StartedAt,
+		Ports: list(p.Ports, func(port launcher.Port) api.ProcessPort {
+			return api.ProcessPort{
+				Name:     port.Range,
+				Protocol: string(port.Protocol),
+				Port:     port.Number,
+				State:    string(port.State),
+				Lease:    string(port.Lease),
+			}
+		}),
+		Dir:     s.opts.Processes.Dir(p.ID),
+		EndedAt: p.EndedAt,
+	}
+	if p.Exit != nil {
+		out.ExitCode, out.Signal, out.Reason = p.Exit.Code, p.Exit.Signal, p.Exit.Reason
+	}
+	return out
+}

@@ -1,0 +1,207 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// noContext is for calls that take a context and do not wait.
+var noContext = context.Background()
+
+const (
+	// headerTimeout is how long a client may take to send a request's header,
+	// bodyTimeout how long it may stop while it sends the body.
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 30 * time.Second
+	idleTimeout   = 5 * time.Minute
+
+	maxHeaderBytes = 64 << 10
+
+	// workGrace is how long starting and stopping processes may go on once
+	// the server was asked to stop, before its waiting is cut short.
+	workGrace = time.Second
+)
+
+// Options are what a Server works with. Leases, Processes and Home are needed.
+type Options struct {
+	// Leases and Processes are whom the handlers ask.
+	Leases    Leases
+	Processes Processes
+
+	// Home is the state folder. Uploads are spooled into its folder "spool".
+	Home string
+
+	// Socket and Version are what GET /v1/daemon tells of the daemon.
+	Socket  string
+	Version string
+
+	// Stop asks the daemon to end. It is called once POST /v1/daemon/stop was
+	// accepted, must not wait, and may be called more than once.
+	Stop func()
+
+	// MaxUpload is the most bytes of an uploaded distribution; 0 means 2 GiB.
+	MaxUpload int64
+
+	// Drain is how long requests may go on once the server was asked to stop;
+	// 0 means 5 s. Streams end at once, waiting for processes a second later.
+	Drain time.Duration
+
+	// Logger takes what goes wrong inside; nil means slog.Default.
+	Logger *slog.Logger
+}
+
+// Server answers the API. It is made by New and serves by Serve.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	started time.Time
+	handler http.Handler
+
+	// stopping is closed when the server is asked to stop: streams end, and
+	// nothing new begins.
+	stopping chan struct{}
+	stopOnce sync.Once
+
+	// lasting is the context of work that goes on when its client hangs up:
+	// what was asked for is done or refused, never left half done by somebody's
+	// going away. It ends a grace after stopping, and with it all waiting.
+	lasting context.Context
+	endWork context.CancelCauseFunc
+}
+
+// New returns a server for what opts name. It does not listen yet.
+func New(opts Options) *Server {
+	if opts.MaxUpload == 0 {
+		opts.MaxUpload = 2 << 30
+	}
+	if opts.Drain == 0 {
+		opts.Drain = 5 * time.Second
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	if opts.Stop == nil {
+		opts.Stop = func() {}
+	}
+	s := &Server{
+		opts:     opts,
+		log:      opts.Logger,
+		started:  time.Now().UTC(),
+		stopping: make(chan struct{}),
+	}
+	s.lasting, s.endWork = context.WithCancelCause(noContext)
+	s.handler = s.guard(s.routes())
+	return s
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Serve answers the connections of l until ctx ends or l fails. It then lets
+// the requests that are under way end, within Options.Drain, and closes l.
+// It returns nil after an end that was asked for. A Server serves once.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	// Uploads that a daemon left when it was killed.
+	if err := os.RemoveAll(s.spoolDir()); err != nil {
+		return errors.Join(fmt.Errorf("clear the folder of uploads: %w", err), l.Close())
+	}
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	stopped := make(chan error, 1)
+	served := make(chan struct{})
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-served:
+		}
+		s.stopOnce.Do(func() { close(s.stopping) })
+		grace := time.AfterFunc(min(workGrace, s.opts.Drain/2), func() { s.endWork(errStopping) })
+		defer grace.Stop()
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Drain)
+		defer cancel()
+		err := srv.Shutdown(limit)
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.log.Warn("requests were cut off at the end of the daemon", "after", s.opts.Drain)
+			err = srv.Close()
+		}
+		s.endWork(errStopping)
+		stopped <- err
+	}()
+	err := srv.Serve(l)
+	close(served)
+	stopErr := <-stopped
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return errors.Join(err, stopErr)
+}
+
+// guard stands before every handler: no panic gets past it, a body comes in
+// without stopping for long, and nothing new begins once the server is
+// stopping.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := &recorder{ResponseWriter: w}
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			if err, ok := p.(error); ok && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)) {
+				// huma panics where it cannot write to a client that has gone away.
+				panic(http.ErrAbortHandler)
+			}
+			s.log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+			if rec.wrote {
+				panic(http.ErrAbortHandler)
+			}
+			writeProblem(rec, problemOf(errPanic))
+		}()
+		select {
+		case <-s.stopping:
+			writeProblem(rec, problemOf(errStopping))
+			return
+		default:
+		}
+		if r.ContentLength != 0 {
+			r.Body = &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w)}
+		}
+		next.ServeHTTP(rec, r)
+	})
+}
+
+// recorder remembers whether anything of the response was sent.
+type recorder struct {
+	http.ResponseWriter
+	wrote bool
+}
+
+func (r *recorder) WriteHeader(status int) {
+	r.wrote = true
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.wrote = true
+	return r.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController find the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -1,0 +1,177 @@
+package launcher
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// awaitListening waits until every process listens on its ports. It fails at
+// once when one of them ends.
+func (l *Launcher) awaitListening(ctx context.Context, units []*unit, wait time.Duration) error {
+	return l.await(ctx, units, wait, "does not listen on", func(_ int, p Process) (bool, error) {
+		if !p.Live() {
+			return false, l.endedError(p)
+		}
+		return p.Status == Running && len(silent(p)) == 0, nil
+	})
+}
+
+// awaitListeningAgain waits until every process was started again since before
+// and listens on its ports.
+func (l *Launcher) awaitListeningAgain(ctx context.Context, units []*unit, before []Process, wait time.Duration) error {
+	return l.await(ctx, units, wait, "does not listen on", func(i int, p Process) (bool, error) {
+		if !p.Live() {
+			return false, l.endedError(p)
+		}
+		return p.Status == Running && p.Identity != before[i].Identity && len(silent(p)) == 0, nil
+	})
+}
+
+// awaitEnded waits until all processes have ended and their ports are recuperated.
+func (l *Launcher) awaitEnded(ctx context.Context, units []*unit, wait time.Duration) error {
+	return l.await(ctx, units, wait, "has not ended; it still has", func(_ int, p Process) (bool, error) {
+		return !p.Live(), nil
+	})
+}
+
+// await waits until done holds for each of the processes. Lacking says what a
+// process is late with, before its ports.
+func (l *Launcher) await(ctx context.Context, units []*unit, wait time.Duration, lacking string, done func(i int, p Process) (bool, error)) error {
+	limited, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	type outcome struct {
+		err  error
+		late string
+	}
+	outcomes := make(chan outcome, len(units))
+	for i, u := range units {
+		go func() {
+			for {
+				change := u.nextChange()
+				p := u.snapshot()
+				ok, err := done(i, p)
+				if ok || err != nil {
+					outcomes <- outcome{err: err}
+					return
+				}
+				select {
+				case <-change:
+				case <-limited.Done():
+					outcomes <- outcome{late: late(p, lacking)}
+					return
+				case <-l.life.Done():
+					outcomes <- outcome{err: ErrClosed}
+					return
+				}
+			}
+		}()
+	}
+	var tardy []string
+	for range units {
+		o := <-outcomes
+		if o.err != nil {
+			return o.err // the others go on; nobody waits for them any more
+		}
+		if o.late != "" {
+			tardy = append(tardy, o.late)
+		}
+	}
+	if len(tardy) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	slices.Sort(tardy)
+	more := ""
+	if len(tardy) > 3 {
+		more = fmt.Sprintf("; and %d more", len(tardy)-3)
+		tardy = tardy[:3]
+	}
+	return fmt.Errorf("%w after %s: %s%s", ErrTimeout, wait, strings.Join(tardy, "; "), more)
+}
+
+func late(p Process, lacking string) string {
+	var ports []string
+	for _, port := range p.Ports {
+		if lacking == "does not listen on" && port.State == PortListening {
+			continue
+		}
+		state := ""
+		if port.State == PortStolen {
+			state = ", where another process listens"
+		}
+		ports = append(ports, fmt.Sprintf("%s port %d%s", port.Range, port.Number, state))
+	}
+	if len(ports) == 0 {
+		return fmt.Sprintf("%s is %s", p.Title(), p.Status)
+	}
+	return fmt.Sprintf("%s %s %s", p.Title(), lacking, strings.Join(ports, ", "))
+}
+
+// silent are the ports that the process does not listen on.
+func silent(p Process) []Port {
+	return slices.DeleteFunc(slices.Clone(p.Ports), func(port Port) bool { return port.State == PortListening })
+}
+
+// endedError says that a process ended while it was waited for, with the last
+// that it said.
+func (l *Launcher) endedError(p Process) error {
+	how := "ended"
+	if p.Exit != nil {
+		switch {
+		case p.Exit.Code != nil:
+			how = fmt.Sprintf("ended with exit code %d", *p.Exit.Code)
+		case p.Exit.Signal != "":
+			how = "ended by " + p.Exit.Signal
+		}
+		if !strings.HasPrefix(p.Exit.Reason, "ended") {
+			how += " (" + p.Exit.Reason + ")"
+		}
+	}
+	said, err := lastLines(l.outputFile(p.ID), 5)
+	switch {
+	case err != nil || said == "":
+		said = "it said nothing"
+	default:
+		said = "its last lines: " + said
+	}
+	return fmt.Errorf("%w: %s %s; %s (berth logs %d)", ErrExecFailed, p.Title(), how, said, p.ID)
+}
+
+// lastLines returns the last lines of a file as one line, parted by " | ".
+func lastLines(file string, n int) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	const most = 4096
+	if size, err := f.Seek(0, io.SeekEnd); err != nil {
+		return "", err
+	} else if _, err := f.Seek(max(0, size-most), io.SeekStart); err != nil {
+		return "", err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	lines := strings.Split(string(bytes.ToValidUTF8(bytes.TrimSpace(b), []byte("?"))), "\n")
+	lines = lines[max(0, len(lines)-n):]
+	for i, line := range lines {
+		lines[i] = strings.Map(func(r rune) rune {
+			if r < ' ' || r == 0x7f {
+				return ' '
+			}
+			return r
+		}, strings.TrimSpace(line))
+	}
+	return strings.Join(lines, " | "), nil
+}

@@ -1,0 +1,340 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"berth/descriptor"
+	"berth/lease"
+	"berth/store"
+)
+
+// maxInstances is the most instances of a process that one exec may start.
+const maxInstances = 10_000
+
+// ExecRequest asks for processes.
+type ExecRequest struct {
+	// Distribution and Version are patterns.
+	Distribution, Version string
+
+	// Profile picks the starter.
+	Profile string
+
+	// Name is a pattern of process names. Empty: every process that need not
+	// be named to start.
+	Name string
+
+	// Instances is how many of each; 0 means 1.
+	Instances int
+
+	// Wait is how long to wait until every process listens on its ports; 0
+	// means not to wait.
+	Wait time.Duration
+}
+
+// ExecResult is what an exec started.
+type ExecResult struct {
+	Processes []Process
+	Warnings  []string
+}
+
+// Exec starts processes, the ports of all of them or none. It returns when
+// every command was exec'd and, where asked, listens on its ports. Errors
+// before anything started are ErrInvalid, ErrDistributionNotFound,
+// ErrProcessNotFound, ErrProfileNotFound, ErrExecRefused, ErrUnsupported and
+// those of package lease. ErrExecFailed and ErrTimeout come with the result:
+// what did start stays.
+func (l *Launcher) Exec(ctx context.Context, r ExecRequest) (ExecResult, error) {
+	targets, warnings, err := l.resolve(r)
+	if err != nil {
+		return ExecResult{Warnings: warnings}, err
+	}
+	held := make([]*deployed, len(targets))
+	for i, t := range targets {
+		held[i] = t.distribution
+	}
+	release, err := l.hold(held)
+	if err != nil {
+		return ExecResult{}, err
+	}
+	units, more, err := l.launch(ctx, r, targets)
+	release()
+	result := ExecResult{Warnings: append(warnings, more...)}
+	if err == nil && r.Wait > 0 {
+		err = l.awaitListening(ctx, units, r.Wait)
+	}
+	for _, u := range units {
+		result.Processes = append(result.Processes, u.snapshot())
+	}
+	return result, err
+}
+
+// resolve finds what a request means and checks what can be checked before
+// anything is done.
+func (l *Launcher) resolve(r ExecRequest) (targets []definition, warnings []string, err error) {
+	if r.Profile == "" {
+		return nil, nil, fmt.Errorf("%w: a profile is needed", ErrInvalid)
+	}
+	if r.Instances < 0 || r.Instances > maxInstances {
+		return nil, nil, fmt.Errorf("%w: instances: %d is not between 1 and %d", ErrInvalid, r.Instances, maxInstances)
+	}
+	found := l.findDistributions(r.Distribution, r.Version)
+	if len(found) == 0 {
+		return nil, nil, fmt.Errorf("%w: %s %s is not deployed: berth ls shows what is", ErrDistributionNotFound, r.Distribution, r.Version)
+	}
+	var named, unnamed []string // processes that must be named; processes without the profile
+	matched := false
+	for _, d := range found {
+		for i := range d.Descriptor.Processes {
+			p := &d.Descriptor.Processes[i]
+			if r.Name == "" && p.Invoke {
+				named = append(named, p.Name)
+				continue
+			}
+			if r.Name != "" && !lease.Match(r.Name, p.Name) {
+				continue
+			}
+			matched = true
+			starter, ok := p.Starter(r.Profile)
+			if !ok {
+				unnamed = append(unnamed, fmt.Sprintf("process %q has no profile %q, only %s", p.Name, r.Profile, profiles(p)))
+				continue
+			}
+			targets = append(targets, definition{d, p, starter})
+		}
+	}
+	switch {
+	case len(targets) > 0:
+	case matched:
+		return nil, nil, fmt.Errorf("%w: %s", ErrProfileNotFound, strings.Join(unnamed, "; "))
+	case len(named) > 0:
+		return nil, nil, fmt.Errorf("%w: processes with invoke=\"true\" start only when they are named: add -n %s", ErrExecRefused, strings.Join(named, " or -n "))
+	default:
+		return nil, nil, fmt.Errorf("%w: %s %s has no process %q", ErrProcessNotFound, r.Distribution, r.Version, r.Name)
+	}
+	for _, w := range unnamed {
+		warnings = append(warnings, w+": left out")
+	}
+	for _, t := range targets {
+		more, err := l.check(t, max(r.Instances, 1))
+		if err != nil {
+			return nil, nil, err
+		}
+		warnings = append(warnings, more...)
+	}
+	return targets, warnings, nil
+}
+
+func profiles(p *descriptor.Process) string {
+	var list []string
+	for _, s := range p.Starters {
+		list = append(list, fmt.Sprintf("%q", s.Profile))
+	}
+	return strings.Join(list, ", ")
+}
+
+// check looks at one target.
+func (l *Launcher) check(t definition, instances int) (warnings []string, err error) {
+	for _, port := range t.process.Ports {
+		if _, err := l.Leases.Range(port.Name); err != nil {
+			return nil, fmt.Errorf("process %q needs a port of range %q: %w: add it (berth port add -n %s -min … -max …)", t.process.Name, port.Name, lease.ErrRangeNotFound, port.Name)
+		}
+	}
+	if most := t.process.MaxInstances; most > 0 {
+		running, err := l.Processes(Selector{Distribution: t.distribution.Name, Version: t.distribution.Version, Name: t.process.Name})
+		if err != nil {
+			return nil, err
+		}
+		if len(running)+instances > most {
+			return nil, fmt.Errorf("%w: process %q may have %d instances and %d run: %d more are too many", ErrExecRefused, t.process.Name, most, len(running), instances)
+		}
+	}
+	for _, d := range t.starter.Dependencies {
+		warnings = append(warnings, fmt.Sprintf("process %q depends on process %q, which is not started for it: start it first", t.process.Name, d.Process))
+	}
+	return warnings, nil
+}
+
+// launch leases the ports, starts the children behind their gates, writes all
+// of it down and opens the gates.
+func (l *Launcher) launch(ctx context.Context, r ExecRequest, targets []definition) ([]*unit, []string, error) {
+	processes, definitions, requests := l.layOut(r, targets)
+	first := processes[0].ID
+	var units []*unit
+	var warnings []string
+	for {
+		var err error
+		units, warnings, err = l.launchOnce(ctx, processes, definitions, requests)
+		if errors.Is(err, lease.ErrTaken) && ctx.Err() == nil {
+			continue // another host was quicker: the next ports are tried
+		}
+		if err != nil && units == nil {
+			l.giveBackIDs(first, len(processes))
+			return nil, warnings, err
+		}
+		if err != nil {
+			return units, warnings, err
+		}
+		break
+	}
+	return units, warnings, l.openGates(units)
+}
+
+// layOut makes the processes of an exec and the leases that they need.
+func (l *Launcher) layOut(r ExecRequest, targets []definition) (processes []Process, definitions []definition, requests []lease.Request) {
+	instances := max(r.Instances, 1)
+	id := l.takeIDs(instances * len(targets))
+	for _, t := range targets {
+		for i := range instances {
+			p := Process{
+				ID: id, Distribution: t.distribution.Name, Version: t.distribution.Version,
+				Profile: r.Profile, Name: t.process.Name, Instance: i, Status: Starting,
+			}
+			id++
+			for _, port := range t.process.Ports {
+				requests = append(requests, lease.Request{
+					Range:  port.Name,
+					Holder: lease.Holder{Kind: lease.Process, Name: p.Title(), Process: p.ID},
+				})
+			}
+			processes = append(processes, p)
+			definitions = append(definitions, t)
+		}
+	}
+	return processes, definitions, requests
+}
+
+func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definitions []definition, requests []lease.Request) (units []*unit, warnings []string, err error) {
+	plan, err := l.Leases.Plan(ctx, requests)
+	if err != nil {
+		return nil, nil, err
+	}
+	// From here on, nobody's hanging up leaves it half done.
+	ctx = context.WithoutCancel(ctx)
+	leases := plan.Leases()
+	var started []*incarnation
+	undo := func() {
+		for i, s := range started {
+			s.abandon()
+			l.removeDir(processes[i].ID)
+		}
+	}
+	var batch store.Batch
+	now := l.Now().UTC().Truncate(time.Millisecond)
+	for i := range processes {
+		p := &processes[i]
+		p.Ports = nil
+		for range definitions[i].process.Ports {
+			held := leases[0]
+			leases = leases[1:]
+			p.Ports = append(p.Ports, Port{Range: held.Range, Protocol: held.Protocol, Number: held.Port, Lease: held.ID, State: PortLeased})
+		}
+		s, w, err := l.prepare(*p, definitions[i])
+		for _, text := range w {
+			if !slices.Contains(warnings, text) {
+				warnings = append(warnings, text)
+			}
+		}
+		if err != nil {
+			undo()
+			l.removeDir(p.ID)
+			l.Leases.Abort(plan)
+			return nil, warnings, err
+		}
+		started = append(started, s)
+		p.Identity, p.StartedAt = s.handle.Identity(), now
+		key := l.processKey(p.ID)
+		batch.IfAbsent(key)
+		batch.Put(key, encodeProcess(*p))
+	}
+	err = l.Leases.Commit(ctx, plan, batch)
+	if err != nil && !errors.Is(err, store.ErrUnknown) {
+		undo()
+		return nil, warnings, err
+	}
+	for i, s := range started {
+		u := newUnit(l, processes[i], s.handle)
+		u.incarnation, u.passed = s, make(chan struct{})
+		units = append(units, u)
+	}
+	l.add(units)
+	if err != nil {
+		// It may be written down. The children end behind their gates, and the
+		// owners end what there is of records.
+		for _, u := range units {
+			u.because("the store did not tell whether it was written down")
+			u.incarnation.child.Abandon()
+			close(u.passed)
+		}
+		return units, warnings, err
+	}
+	return units, warnings, nil
+}
+
+// openGates lets the children go on, and tells which could not.
+func (l *Launcher) openGates(units []*unit) error {
+	var failed []error
+	for _, u := range units {
+		if err := u.incarnation.child.Open(); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	for _, u := range units {
+		err := execError(u.incarnation.child.Executed(l.life))
+		if err != nil {
+			u.because(err.Error())
+		}
+		u.incarnation = nil
+		close(u.passed)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", u.snapshot().Title(), err))
+			continue
+		}
+		if err := u.tell(l.life, executed); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	switch len(failed) {
+	case 0:
+		return nil
+	case 1:
+		return failed[0]
+	default:
+		return fmt.Errorf("%w (and %d more)", failed[0], len(failed)-1)
+	}
+}
+
+// add registers processes and starts their owners.
+func (l *Launcher) add(units []*unit) {
+	l.mu.Lock()
+	for _, u := range units {
+		l.units[u.process.ID] = u
+		l.highestID = max(l.highestID, u.process.ID)
+	}
+	l.mu.Unlock()
+	for _, u := range units {
+		u.own()
+	}
+}
+
+// takeIDs returns the first of n new ids.
+func (l *Launcher) takeIDs(n int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := l.nextID
+	l.nextID += n
+	return first
+}
+
+// giveBackIDs takes back ids that nobody has seen, if they are the last ones.
+func (l *Launcher) giveBackIDs(first, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.nextID == first+n {
+		l.nextID = first
+	}
+}

@@ -1,0 +1,266 @@
+package launcher_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"berth/launcher"
+	"berth/launcher/gate"
+	"berth/lease"
+	"berth/store"
+	"berth/store/storetest"
+)
+
+// patience is how long a test waits for an event that has to come.
+const patience = time.Minute
+
+func TestMain(m *testing.M) {
+	gate.Main()
+	if len(os.Args) > 1 && os.Args[1] == "program" {
+		program(os.Args[2])
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// program is what the processes of these tests run.
+func program(what string) {
+	// Nothing outlives the test binary, however that ends.
+	go func() {
+		for range time.Tick(200 * time.Millisecond) {
+			if os.Getppid() == 1 {
+				os.Exit(4)
+			}
+		}
+	}()
+	listen := func() {
+		l, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		fmt.Println("listening on", l.Addr().(*net.TCPAddr).Port)
+	}
+	switch what {
+	case "serve":
+		listen()
+		select {}
+	case "stubborn": // does not end when it is asked to
+		signal.Ignore(syscall.SIGTERM)
+		listen()
+		select {}
+	case "parent": // its child listens
+		cmd := exec.Command("/proc/self/exe", "program", "serve")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Start(); err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		fmt.Println("child", cmd.Process.Pid)
+		_ = cmd.Wait()
+	case "idle": // never listens
+		fmt.Println("idle")
+		select {}
+	case "die":
+		fmt.Println("first line")
+		fmt.Println("cannot find my configuration")
+		os.Exit(7)
+	case "show":
+		fmt.Println(strings.Join(os.Args, "\n"))
+		fmt.Println(strings.Join(os.Environ(), "\n"))
+	}
+}
+
+// world is a launcher on a memory store, in a state folder of its own.
+type world struct {
+	*launcher.Launcher
+	t      *testing.T
+	home   string
+	store  store.Store
+	leases *lease.Manager
+	stop   func()
+}
+
+// newWorld makes a world with ranges, each "name min max".
+func newWorld(t *testing.T, ranges ...lease.Range) *world {
+	t.Helper()
+	w := &world{t: t, home: t.TempDir(), store: storetest.NewMemory()}
+	w.open()
+	if err := w.leases.AddRanges(t.Context(), ranges, lease.AddOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx := context.Background() // that of the test is done
+		if _, err := w.Kill(ctx, launcher.StopRequest{Hard: true, Wait: patience}); err != nil {
+			t.Error(err)
+		}
+		if err := w.leases.Check(ctx); err != nil {
+			t.Error(err)
+		}
+		if live := w.leases.Leases(); len(live) > 0 {
+			t.Errorf("leases are left: %v", live)
+		}
+		w.close()
+	})
+	return w
+}
+
+// open starts lease manager and launcher on the world's store and folder.
+func (w *world) open() {
+	w.t.Helper()
+	log := slog.New(slog.NewTextHandler(logWriter{w.t}, nil))
+	ctx := context.WithoutCancel(w.t.Context())
+	var err error
+	if w.leases, err = lease.Open(ctx, lease.Options{Store: w.store, Logger: log}); err != nil {
+		w.t.Fatal(err)
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Launcher, err = launcher.Open(ctx, launcher.Options{
+		Store: w.store, Leases: w.leases, Home: w.home, Socket: filepath.Join(w.home, "berth.sock"), StateID: "state",
+		Environ: append(os.Environ(), "TEST_BINARY="+binary), Logger: log, KeepEnded: 5,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	runCtx, cancel := context.WithCancel(ctx)
+	go func() { done <- w.Run(runCtx) }()
+	w.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Error(err)
+		}
+	}
+}
+
+func (w *world) close() {
+	w.stop()
+	for _, c := range []io.Closer{w.Launcher, w.leases} {
+		if err := c.Close(); err != nil {
+			w.t.Error(err)
+		}
+	}
+}
+
+// reopen is what a new daemon does after the old one was killed.
+func (w *world) reopen() {
+	w.t.Helper()
+	w.close()
+	w.open()
+}
+
+// deploy deploys distribution demo 1.0 with the given elements.
+func (w *world) deploy(processes string) {
+	w.t.Helper()
+	w.deployAs("demo", "1.0", processes)
+}
+
+func (w *world) deployAs(name, version, processes string) {
+	w.t.Helper()
+	file := filepath.Join(w.t.TempDir(), "corus.xml")
+	text := fmt.Sprintf("<distribution name=%q version=%q>%s</distribution>", name, version, processes)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, _, err := w.Deploy(w.t.Context(), file, "corus.xml"); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// process is a process element that runs a program of the tests.
+func process(name, ports, program string) string {
+	return fmt.Sprintf(`<process name=%q shutdownTimeout="400">%s<generic profile="test">
+		<arg value="${TEST_BINARY}"/><arg value="program"/><arg value=%q/></generic></process>`, name, ports, program)
+}
+
+// exec starts instances of a process of demo 1.0 and waits until they listen.
+func (w *world) exec(name string, instances int) []launcher.Process {
+	w.t.Helper()
+	r, err := w.Exec(w.t.Context(), launcher.ExecRequest{
+		Distribution: "demo", Version: "1.0", Profile: "test", Name: name, Instances: instances, Wait: patience,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r.Processes
+}
+
+// awaitProcess waits until a process is as wanted.
+func (w *world) awaitProcess(id int, wanted func(launcher.Process) bool) launcher.Process {
+	w.t.Helper()
+	deadline := time.After(patience)
+	for {
+		change := w.Changed(id)
+		p, err := w.Process(id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if wanted(p) {
+			return p
+		}
+		select {
+		case <-change:
+		case <-deadline:
+			w.t.Fatalf("process %d stays %+v", id, p)
+		}
+	}
+}
+
+func (w *world) awaitEnded(id int) launcher.Process {
+	w.t.Helper()
+	return w.awaitProcess(id, func(p launcher.Process) bool { return !p.Live() })
+}
+
+// output is what a process wrote.
+func (w *world) output(id int) string {
+	w.t.Helper()
+	f, err := w.OpenOutput(id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(b)
+}
+
+func numbers(processes []launcher.Process) (ports []int) {
+	for _, p := range processes {
+		for _, port := range p.Ports {
+			ports = append(ports, port.Number)
+		}
+	}
+	return ports
+}
+
+type logWriter struct{ t *testing.T }
+
+func (w logWriter) Write(b []byte) (int, error) {
+	w.t.Logf("%s", strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+func put(t *testing.T, s store.Store, key, value string) {
+	t.Helper()
+	var b store.Batch
+	b.Put(key, []byte(value))
+	if _, err := s.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,241 @@
+package launcher
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"berth/proc"
+)
+
+// Launcher deploys distributions and runs their processes. Its methods may be
+// called from many goroutines.
+type Launcher struct {
+	Options
+
+	// life ends with Close: owners and watchers stop, processes go on.
+	life   context.Context
+	cancel context.CancelFunc
+	owners sync.WaitGroup
+
+	ports *portWatcher
+
+	mu            sync.Mutex
+	closed        bool
+	distributions map[distributionID]*deployed
+	units         map[int]*unit // by process id: live ones, and the last that ended
+	ended         []int         // ids of those that ended, the longest ago first
+	nextID        int
+	highestID     int // of all that were ever written down
+}
+
+// Open reads the records of a state folder, adopts the processes that still
+// run and recuperates the ports of those that do not. It returns when all of
+// them have been looked at.
+func Open(ctx context.Context, o Options) (*Launcher, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{"distributions", "processes", "staging"} {
+		if err := os.MkdirAll(filepath.Join(o.Home, dir), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	l := &Launcher{
+		Options:       o,
+		distributions: make(map[distributionID]*deployed),
+		units:         make(map[int]*unit),
+		nextID:        1,
+	}
+	l.life, l.cancel = context.WithCancel(context.Background())
+	l.ports = newPortWatcher(l)
+	if err := l.loadDistributions(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.loadProcesses(ctx); err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Run does what has to be done all the time, watching who listens on the leased
+// ports, until ctx ends. It returns nil then.
+func (l *Launcher) Run(ctx context.Context) error { return l.ports.Run(ctx) }
+
+// Close stops watching. The processes go on, and the next Open finds them. It
+// may be called twice.
+func (l *Launcher) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.cancel()
+	l.owners.Wait()
+	return nil
+}
+
+// loadProcesses reads the records and takes up each process where it is.
+func (l *Launcher) loadProcesses(ctx context.Context) error {
+	prefix := l.processPrefix()
+	entries, _, err := l.Store.List(ctx, prefix)
+	if err != nil {
+		return fmt.Errorf("list the processes: %w", err)
+	}
+	known := make(map[string]bool, len(entries))
+	var takenUp sync.WaitGroup
+	var ended []Process
+	for _, e := range entries {
+		name := strings.TrimPrefix(e.Key, prefix)
+		known[name] = true
+		id, err := strconv.Atoi(name)
+		if err == nil {
+			l.highestID = max(l.highestID, id)
+			l.nextID = l.highestID + 1
+		}
+		p, err := decodeProcess(e.Value)
+		if err != nil || p.ID != id {
+			l.Logger.Error("a process record cannot be read and is left alone; its ports stay leased", "key", e.Key, "error", err)
+			continue
+		}
+		if !p.Live() {
+			ended = append(ended, p)
+			l.units[id] = newUnit(l, p, nil)
+			continue
+		}
+		u := newUnit(l, p, nil)
+		l.units[id] = u
+		takenUp.Go(func() { u.takeUp(ctx) })
+	}
+	slices.SortFunc(ended, func(a, b Process) int {
+		return cmp.Or(a.EndedAt.Compare(b.EndedAt), a.ID-b.ID)
+	})
+	for _, p := range ended {
+		l.ended = append(l.ended, p.ID)
+	}
+	takenUp.Wait()
+	l.sweep(filepath.Join(l.Home, "processes"), known)
+	return nil
+}
+
+// sweep removes the folders that no record names: what was left by a daemon
+// that died between the disk and the store.
+func (l *Launcher) sweep(dir string, known map[string]bool) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		l.Logger.Error("cannot look for left folders", "error", err)
+		return
+	}
+	for _, e := range entries {
+		if known[e.Name()] {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			l.Logger.Error("cannot remove a left folder", "error", err)
+		}
+	}
+}
+
+// Processes returns the processes that a selector selects, ordered by id. An
+// ID or PID that is not there is ErrProcessNotFound, a port that is not well
+// formed ErrInvalid.
+func (l *Launcher) Processes(s Selector) ([]Process, error) {
+	units, err := l.selectUnits(s)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Process, len(units))
+	for i, u := range units {
+		list[i] = u.snapshot()
+	}
+	return list, nil
+}
+
+// Process returns a process that runs, or one of the last that ended.
+func (l *Launcher) Process(id int) (Process, error) {
+	u, err := l.unit(id)
+	if err != nil {
+		return Process{}, err
+	}
+	return u.snapshot(), nil
+}
+
+// Changed returns a channel that is closed when what Process tells of a
+// process changes next. Of a process that is not there it is closed.
+func (l *Launcher) Changed(id int) <-chan struct{} {
+	u, err := l.unit(id)
+	if err != nil {
+		c := make(chan struct{})
+		close(c)
+		return c
+	}
+	return u.nextChange()
+}
+
+// Running is how many processes have not ended.
+func (l *Launcher) Running() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.units) - len(l.ended)
+}
+
+// Dir is the folder of a process.
+func (l *Launcher) Dir(id int) string {
+	return filepath.Join(l.Home, "processes", strconv.Itoa(id))
+}
+
+// OpenOutput opens what a process wrote to its standard output and error.
+func (l *Launcher) OpenOutput(id int) (*os.File, error) {
+	if _, err := l.unit(id); err != nil {
+		return nil, err
+	}
+	return os.Open(l.outputFile(id))
+}
+
+func (l *Launcher) outputFile(id int) string { return filepath.Join(l.Dir(id), "process.out") }
+
+func (l *Launcher) unit(id int) (*unit, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u, ok := l.units[id]
+	if !ok {
+		return nil, fmt.Errorf("%w: there is no process %d", ErrProcessNotFound, id)
+	}
+	return u, nil
+}
+
+// takeUp continues a process of an earlier daemon: it is adopted if it still
+// runs, and otherwise its end, or its start if it was restarting, comes now.
+func (u *unit) takeUp(ctx context.Context) {
+	p := u.snapshot()
+	handle, err := proc.Open(p.Identity)
+	if err != nil {
+		u.mu.Lock()
+		u.reason = "ended while the daemon was away"
+		u.mu.Unlock()
+		_ = u.happened(ctx, exited)
+		if u.snapshot().Live() {
+			u.own() // it was restarting, and was started again
+		}
+		return
+	}
+	u.handle = handle
+	switch p.Status {
+	case Starting:
+		_ = u.happened(ctx, executed)
+	case Stopping, Restarting:
+		// The signal may not have been sent: the record comes first.
+		if err := u.do(terminate); err != nil {
+			u.l.Logger.Error("cannot ask a process to end", "process", p.Title(), "error", err)
+		}
+	}
+	u.own()
+	u.l.ports.wake()
+	u.l.Logger.Info("adopted", "process", p.Title(), "pid", p.Identity.PID, "since", p.StartedAt.Format(time.RFC3339))
+}

@@ -1,0 +1,77 @@
+package launcher
+
+// event is something that happened to a process, or was asked of it.
+type event int
+
+const (
+	executed     event = iota // its command runs
+	exited                    // it is gone
+	stopAsked                 // it shall end
+	forceAsked                // it shall end at once
+	restartAsked              // it shall end and start again
+	reforceAsked              // it shall end at once and start again
+	timedOut                  // it did not end in time
+	startFailed               // it could not be started again
+	lastEvent    = startFailed
+)
+
+func (e event) String() string {
+	return [...]string{"executed", "exited", "stop asked", "force asked", "restart asked", "forced restart asked", "timed out", "start failed"}[e]
+}
+
+// action is what the owner of a process does about an event.
+type action int
+
+const (
+	nothing   action = iota
+	terminate        // send SIGTERM and wait for the shutdown timeout
+	force            // send SIGKILL
+	start            // start it again on its ports
+	end              // end its leases and its record
+)
+
+// step is the outcome of an event: the status from then on, and what to do.
+type step struct {
+	next Status
+	do   action
+}
+
+// machine is the table of status × event. A pair that is not in it changes
+// nothing: the event comes too late, or was asked for before.
+var machine = map[Status]map[event]step{
+	Starting: {
+		executed:     {Running, nothing},
+		exited:       {Ended, end},
+		stopAsked:    {Stopping, terminate},
+		forceAsked:   {Stopping, force},
+		restartAsked: {Restarting, terminate},
+		reforceAsked: {Restarting, force},
+		startFailed:  {Ended, end},
+	},
+	Running: {
+		exited:       {Ended, end},
+		stopAsked:    {Stopping, terminate},
+		forceAsked:   {Stopping, force},
+		restartAsked: {Restarting, terminate},
+		reforceAsked: {Restarting, force},
+	},
+	Stopping: {
+		exited:     {Ended, end},
+		forceAsked: {Stopping, force},
+		timedOut:   {Stopping, force},
+	},
+	Restarting: {
+		exited:       {Starting, start},
+		stopAsked:    {Stopping, nothing}, // it has been asked to end, and its time runs
+		forceAsked:   {Stopping, force},
+		reforceAsked: {Restarting, force},
+		timedOut:     {Restarting, force},
+	},
+}
+
+// after tells what an event means for a process of a status, and whether it
+// means anything.
+func after(s Status, e event) (step, bool) {
+	next, ok := machine[s][e]
+	return next, ok
+}

@@ -1,0 +1,113 @@
+package launcher
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"berth/lease"
+	"berth/store"
+)
+
+// Options are the settings of a Launcher.
+type Options struct {
+	// Store holds the records. It is required, and closed by the caller.
+	Store store.Store
+
+	// Leases is the manager of the ports, on the same store. Required.
+	Leases *lease.Manager
+
+	// Home is the state folder, absolute. Distributions are unpacked and
+	// processes have their folders below it. Required.
+	Home string
+
+	// Socket is the daemon's socket; processes are told of it.
+	Socket string
+
+	// StateID tells the state folder from all others. Processes carry it.
+	StateID string
+
+	// Host names this host in the keys of records. Default: "local".
+	Host string
+
+	// HostAddress and HostName are what processes are told of the host.
+	// Default: its first address that is not loopback, or 127.0.0.1; its name.
+	HostAddress, HostName string
+
+	// Environ is what processes inherit. Default: the environment of this process.
+	Environ []string
+
+	// JavaHome is the Java installation of starters that name none. Default:
+	// JAVA_HOME of Environ, or that of the java on the PATH.
+	JavaHome string
+
+	// KeepEnded is how many processes that ended are remembered. Default: 100.
+	KeepEnded int
+
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+
+	// Logger is told what cannot be answered to anybody. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+func (o *Options) setDefaults() error {
+	if o.Store == nil || o.Leases == nil || !filepath.IsAbs(o.Home) {
+		return errors.New("a launcher needs a store, a lease manager and an absolute home")
+	}
+	if o.Host == "" {
+		o.Host = "local"
+	}
+	if o.HostAddress == "" {
+		o.HostAddress = hostAddress()
+	}
+	if o.HostName == "" {
+		o.HostName, _ = os.Hostname()
+	}
+	if o.Environ == nil {
+		o.Environ = os.Environ()
+	}
+	if o.JavaHome == "" {
+		o.JavaHome = javaHome(o.Environ)
+	}
+	if o.KeepEnded == 0 {
+		o.KeepEnded = 100
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return nil
+}
+
+// hostAddress is an IPv4 address at which others reach this host.
+func hostAddress() string {
+	addresses, _ := net.InterfaceAddrs()
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && n.IP.To4() != nil {
+			return n.IP.String()
+		}
+	}
+	return "127.0.0.1"
+}
+
+// javaHome is the folder of the Java installation that the environment means.
+func javaHome(environ []string) string {
+	if home, ok := lookupEnv(environ, "JAVA_HOME"); ok && home != "" {
+		return home
+	}
+	java, err := exec.LookPath("java")
+	if err != nil {
+		return ""
+	}
+	if java, err = filepath.EvalSymlinks(java); err != nil || filepath.Base(filepath.Dir(java)) != "bin" {
+		return ""
+	}
+	return filepath.Dir(filepath.Dir(java))
+}

@@ -1,0 +1,355 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"berth/lease"
+	"berth/proc"
+	"berth/store"
+)
+
+// groupPatience is how long the end of a process waits for what is left of its
+// group to be gone after it was killed.
+const groupPatience = 2 * time.Second
+
+// unit is a process with its owner: the goroutine that alone changes the
+// record. Others read snapshots and send events.
+type unit struct {
+	l      *Launcher
+	events chan request
+	over   chan struct{} // closed once the process has ended
+
+	// Of the owner alone.
+	handle *proc.Process // nil where an adopted process was gone already
+	exit   chan struct{} // closed when the present incarnation has exited
+	timer  *time.Timer   // runs from asking to forcing; nil while nothing is asked
+	forced int           // how often it was forced
+
+	// Of the one who opens the gate of an exec: the child, and a channel to be
+	// closed once it is known whether the command runs. Nil for adopted ones.
+	incarnation *incarnation
+	passed      chan struct{}
+
+	mu      sync.Mutex
+	process Process
+	reason  string        // why it will have ended, where that is known before
+	changed chan struct{} // closed at the next change; nil while nobody waits
+}
+
+// request is an event that somebody waits for.
+type request struct {
+	event event
+	done  chan<- error
+}
+
+func newUnit(l *Launcher, p Process, handle *proc.Process) *unit {
+	u := &unit{l: l, process: p, handle: handle, events: make(chan request), over: make(chan struct{})}
+	if !p.Live() {
+		close(u.over)
+	}
+	return u
+}
+
+// snapshot is the process as it is now.
+func (u *unit) snapshot() Process {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p := u.process
+	p.Ports = slices.Clone(p.Ports)
+	return p
+}
+
+func (u *unit) nextChange() <-chan struct{} {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.changed == nil {
+		u.changed = make(chan struct{})
+	}
+	return u.changed
+}
+
+// update changes what is told of the process.
+func (u *unit) update(change func(*Process)) Process {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	change(&u.process)
+	if u.changed != nil {
+		close(u.changed)
+		u.changed = nil
+	}
+	return u.process
+}
+
+// because notes why the process will have ended. The first reason stays.
+func (u *unit) because(reason string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.reason == "" {
+		u.reason = reason
+	}
+}
+
+// tell sends an event to the owner and waits until it was acted upon. A process
+// that has ended takes none: that is no error.
+func (u *unit) tell(ctx context.Context, e event) error {
+	done := make(chan error, 1)
+	select {
+	case u.events <- request{e, done}:
+	case <-u.over:
+		return nil
+	case <-u.l.life.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// own starts the owner of a live process.
+func (u *unit) own() {
+	if u.exit == nil {
+		u.watchExit()
+	}
+	u.l.owners.Go(func() {
+		for u.snapshot().Live() {
+			var timeout <-chan time.Time
+			if u.timer != nil {
+				timeout = u.timer.C
+			}
+			select {
+			case <-u.l.life.Done():
+				if u.handle != nil {
+					_ = u.handle.Close()
+				}
+				return
+			case r := <-u.events:
+				r.done <- u.happened(u.l.life, r.event)
+			case <-u.exit:
+				u.exit = nil
+				if u.passed != nil {
+					<-u.passed // why it ended may be that it could not be exec'd
+				}
+				_ = u.happened(u.l.life, exited)
+			case <-timeout:
+				_ = u.happened(u.l.life, timedOut)
+			}
+		}
+	})
+}
+
+// watchExit has exit closed when the present incarnation is gone.
+func (u *unit) watchExit() {
+	handle, exit := u.handle, make(chan struct{})
+	u.exit = exit
+	u.l.owners.Go(func() {
+		if handle.Exited(u.l.life) == nil {
+			close(exit)
+		}
+	})
+}
+
+// happened does what an event asks for.
+func (u *unit) happened(ctx context.Context, e event) error {
+	status := u.snapshot().Status
+	step, ok := after(status, e)
+	if !ok {
+		return nil
+	}
+	switch step.do {
+	case start:
+		u.startAgain(ctx)
+		return nil
+	case end:
+		u.end(ctx)
+		return nil
+	}
+	if step.next == Stopping || step.next == Restarting {
+		if err := u.record(ctx, step.next); err != nil {
+			return err
+		}
+	}
+	u.update(func(p *Process) { p.Status = step.next })
+	switch {
+	case step.next == Stopping && (e == stopAsked || e == forceAsked):
+		u.because("stopped by request")
+	case e == executed:
+		u.l.ports.wake()
+	}
+	return u.do(step.do)
+}
+
+// record makes a change of the status durable, before it is acted upon.
+func (u *unit) record(ctx context.Context, s Status) error {
+	p := u.snapshot()
+	if p.Status == s {
+		return nil
+	}
+	p.Status = s
+	var b store.Batch
+	b.Put(u.l.processKey(p.ID), encodeProcess(p))
+	if _, err := u.l.Store.Commit(ctx, b); err != nil {
+		return fmt.Errorf("record that process %d is %s: %w", p.ID, s, err)
+	}
+	return nil
+}
+
+// do sends the signal of an action.
+func (u *unit) do(a action) error {
+	timeout, retries := u.l.patience(u.snapshot())
+	var sig syscall.Signal
+	switch a {
+	case terminate:
+		sig = syscall.SIGTERM
+	case force:
+		sig, timeout = syscall.SIGKILL, 5*time.Second
+		u.forced++
+		if u.forced > 1+retries {
+			u.timer = nil
+			u.l.Logger.Error("a process does not end although it was killed", "process", u.snapshot().Title())
+			return nil
+		}
+	default:
+		return nil
+	}
+	if u.timer == nil {
+		u.timer = time.NewTimer(timeout)
+	} else {
+		u.timer.Reset(timeout)
+	}
+	err := u.handle.SignalGroup(sig)
+	if errors.Is(err, proc.ErrGone) {
+		return nil // its exit is on the way
+	}
+	return err
+}
+
+// collect takes the exit of the incarnation that is gone. Where it was asked
+// to end, what is left of its group goes too.
+func (u *unit) collect() proc.Exit {
+	if u.timer != nil {
+		u.timer.Stop()
+		u.timer = nil
+	}
+	u.forced = 0
+	if u.handle == nil {
+		return proc.Exit{}
+	}
+	asked := u.snapshot().Status != Running && u.snapshot().Status != Starting
+	if asked {
+		// Before the reaping: the number of the group is still its own.
+		_ = u.handle.SignalGroup(syscall.SIGKILL)
+	}
+	exit, err := u.handle.Reap()
+	if err != nil {
+		u.l.Logger.Error("cannot tell how a process ended", "process", u.snapshot().Title(), "error", err)
+	}
+	if asked {
+		u.awaitGroup()
+	}
+	_ = u.handle.Close()
+	u.handle = nil
+	return exit
+}
+
+// awaitGroup waits until the killed group has no members, so that none of them
+// is in the way when the ports are probed.
+func (u *unit) awaitGroup() {
+	deadline := time.Now().Add(groupPatience)
+	for pause := time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 50*time.Millisecond) {
+		if errors.Is(u.handle.SignalGroup(0), proc.ErrGone) {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// end ends the leases and the record in one batch.
+func (u *unit) end(ctx context.Context) {
+	asked := u.snapshot().Status == Stopping
+	exit := u.collect()
+	p := u.snapshot()
+	p.Status, p.EndedAt = Ended, u.l.Now().UTC().Truncate(time.Millisecond)
+	p.Exit = u.exitOf(exit)
+
+	forget := u.l.noteEnded(p.ID)
+	pause := 50 * time.Millisecond
+	for {
+		err := u.commitEnd(ctx, p, forget)
+		if err == nil {
+			break
+		}
+		u.l.Logger.Error("cannot record the end of a process; its ports stay leased until then", "process", p.Title(), "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+			pause = min(2*pause, 5*time.Second)
+		}
+	}
+	u.update(func(q *Process) { *q = p })
+	close(u.over)
+	u.l.forget(forget)
+	if asked && u.l.deletesOnKill(p) {
+		u.l.removeDir(p.ID)
+	}
+	u.l.Logger.Info("ended", "process", p.Title(), "reason", p.Exit.Reason)
+}
+
+func (u *unit) commitEnd(ctx context.Context, p Process, forget []int) error {
+	var b store.Batch
+	b.Put(u.l.processKey(p.ID), encodeProcess(p))
+	for _, id := range forget {
+		b.Delete(u.l.processKey(id))
+	}
+	var leases []lease.ID
+	for _, port := range p.Ports {
+		// One that is not there any more was released by hand.
+		if held, err := u.l.Leases.Lease(port.Lease); err == nil && held.Holder.Process == p.ID {
+			leases = append(leases, port.Lease)
+		}
+	}
+	if len(leases) == 0 {
+		return store.CommitAll(ctx, u.l.Store, u.l.Host, b)
+	}
+	err := u.l.Leases.Recuperate(ctx, leases, b)
+	if errors.Is(err, store.ErrUnknown) {
+		return errors.Join(err, u.l.Leases.Settle(ctx))
+	}
+	return err
+}
+
+// exitOf tells how and why the process ended.
+func (u *unit) exitOf(x proc.Exit) *Exit {
+	e := new(Exit)
+	switch {
+	case !x.Known:
+	case x.Signal != 0:
+		e.Signal = signalName(x.Signal)
+	default:
+		e.Code = &x.Code
+	}
+	u.mu.Lock()
+	e.Reason = u.reason
+	u.mu.Unlock()
+	switch {
+	case e.Reason != "":
+	case !x.Known:
+		e.Reason = "ended; how, the kernel does not tell"
+	case x.Signal != 0:
+		e.Reason = "ended by a signal from outside or a fault"
+	default:
+		e.Reason = "ended by itself"
+	}
+	return e
+}

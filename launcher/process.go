@@ -1,0 +1,82 @@
+package launcher
+
+import (
+	"fmt"
+	"time"
+
+	"berth/lease"
+	"berth/proc"
+)
+
+// Status tells where a process is in its life.
+type Status string
+
+// The status of a process.
+const (
+	Starting   Status = "starting"   // its ports are leased; its command waits behind the gate
+	Running    Status = "running"    // its command was exec'd
+	Stopping   Status = "stopping"   // it was asked to stop
+	Restarting Status = "restarting" // it was asked to stop, or is gone, and starts again on its ports
+	Ended      Status = "ended"      // it is gone, and its leases with it
+)
+
+// PortState tells what a leased port is used for.
+type PortState string
+
+// The state of a leased port.
+const (
+	PortLeased    PortState = "leased"    // nobody listens on it yet
+	PortListening PortState = "listening" // the process or a descendant of it does
+	PortStolen    PortState = "stolen"    // somebody else does
+)
+
+// Process is what the launcher runs, or ran: the record that is stored under
+// processes/<host>/<id>, and what the launcher tells of it.
+type Process struct {
+	// ID is small, counts up, and is never used again in a state folder.
+	ID           int    `json:"id"`
+	Distribution string `json:"distribution"`
+	Version      string `json:"version"`
+	Profile      string `json:"profile"`
+	Name         string `json:"name"`
+	// Instance tells the processes of one exec apart, from 0.
+	Instance int    `json:"instance"`
+	Status   Status `json:"status"`
+	// Identity is who it is to the kernel; zero until it was started, and of
+	// the last one when it ended.
+	Identity proc.Identity `json:"identity,omitzero"`
+	Ports    []Port        `json:"ports,omitempty"`
+	// StartedAt is when it was last started, EndedAt when its end was noticed.
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	EndedAt   time.Time `json:"endedAt,omitzero"`
+	// Exit is how it ended.
+	Exit *Exit `json:"exit,omitempty"`
+}
+
+// Port is a port that a process has leased.
+type Port struct {
+	Range    string         `json:"range"`
+	Protocol lease.Protocol `json:"protocol"`
+	Number   int            `json:"port"`
+	Lease    lease.ID       `json:"lease"`
+	// State is observed, not stored.
+	State PortState `json:"-"`
+}
+
+// Exit tells how a process ended.
+type Exit struct {
+	// Code is nil where a signal ended it, or the kernel does not tell.
+	Code *int `json:"code,omitempty"`
+	// Signal is the name of the signal that ended it: SIGKILL.
+	Signal string `json:"signal,omitempty"`
+	// Reason says why, for people: "killed by request", "exit code 1".
+	Reason string `json:"reason"`
+}
+
+// Title names the process for people: httpServer #3 (demo 1.0).
+func (p Process) Title() string {
+	return fmt.Sprintf("%s #%d (%s %s)", p.Name, p.ID, p.Distribution, p.Version)
+}
+
+// Live reports whether the process has not ended.
+func (p Process) Live() bool { return p.Status != Ended }

@@ -1,0 +1,245 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"berth/descriptor"
+	"berth/launcher/cmdline"
+	"berth/launcher/gate"
+	"berth/proc"
+	"berth/store"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// definition is what a process is started from.
+type definition struct {
+	distribution *deployed
+	process      *descriptor.Process
+	starter      *descriptor.Starter
+}
+
+// incarnation is a child behind its gate.
+type incarnation struct {
+	child  *gate.Child
+	handle *proc.Process
+}
+
+// abandon ends a child whose gate was never opened.
+func (i *incarnation) abandon() {
+	i.child.Abandon()
+	if i.handle.Exited(context.Background()) == nil {
+		_, _ = i.handle.Reap()
+	}
+	_ = i.handle.Close()
+}
+
+// prepare makes the folder of a process and starts its command behind a gate.
+// It returns the warnings of the command line. Nothing runs before the gate is opened.
+func (l *Launcher) prepare(p Process, d definition) (*incarnation, []string, error) {
+	cmd, err := l.command(p, d)
+	switch {
+	case errors.Is(err, cmdline.ErrUnsupported):
+		return nil, nil, err
+	case err != nil:
+		return nil, nil, fmt.Errorf("%w: %w", ErrExecRefused, err)
+	}
+	path, err := lookPath(cmd.Args[0], cmd.Env, d.distribution.Dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: process %q: %w", ErrExecFailed, p.Name, err)
+	}
+	if err := os.MkdirAll(l.Dir(p.ID), 0o700); err != nil {
+		return nil, nil, err
+	}
+	out, err := os.OpenFile(l.outputFile(p.ID), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer out.Close()
+	in, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer in.Close()
+	child, err := gate.Start(gate.Command{
+		Path: path, Args: cmd.Args, Env: cmd.Env, Dir: d.distribution.Dir,
+		Files: []*os.File{in, out, out},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: process %q: %w", ErrExecFailed, p.Name, err)
+	}
+	pidfd := child.PIDFD()
+	id, err := proc.Identify(child.PID)
+	i := &incarnation{child: child, handle: proc.Adopt(pidfd, id)}
+	if err != nil {
+		i.abandon()
+		return nil, nil, fmt.Errorf("%w: process %q: %w", ErrExecFailed, p.Name, err)
+	}
+	return i, cmd.Warnings, nil
+}
+
+// command makes arguments and environment of a process.
+func (l *Launcher) command(p Process, d definition) (cmdline.Command, error) {
+	ports := make([]cmdline.Port, len(p.Ports))
+	for i, port := range p.Ports {
+		ports[i] = cmdline.Port{Name: port.Range, Protocol: string(port.Protocol), Number: port.Number}
+	}
+	return cmdline.Build(cmdline.Input{
+		Starter:  *d.starter,
+		Process:  p.Name,
+		UserDir:  d.distribution.Dir,
+		JavaHome: l.JavaHome,
+		ServerProperties: cmdline.ServerProperties(cmdline.ServerInfo{
+			Home: l.Home, Host: l.HostAddress, HostName: l.HostName,
+			Distribution: p.Distribution, Version: p.Version,
+			Process: p.Name, Dir: l.Dir(p.ID), ID: p.ID, Profile: p.Profile,
+			PollInterval: d.process.PollInterval, StatusInterval: d.process.StatusInterval,
+			Ports: ports,
+		}),
+		Ports:   ports,
+		Environ: l.Environ,
+		ExtraEnv: []string{
+			"BERTH_HOME=" + l.Home, "BERTH_SOCKET=" + l.Socket,
+			"BERTH_STATE_ID=" + l.StateID, "BERTH_PROCESS_ID=" + strconv.Itoa(p.ID),
+		},
+		Jars: listJars,
+	})
+}
+
+// listJars lists the .jar and .zip files of a folder and the folders below it,
+// sorted. A folder that is not there has none.
+func listJars(dir string) ([]string, error) {
+	jars, err := doublestar.Glob(os.DirFS(dir), "**/*.{jar,zip}", doublestar.WithFilesOnly())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return jars, err
+}
+
+// startAgain starts a process that was asked to restart and has exited, on the
+// ports that it has. If that cannot be done, the process ends.
+func (u *unit) startAgain(ctx context.Context) {
+	u.collect()
+	u.mu.Lock()
+	u.reason = ""
+	u.mu.Unlock()
+	p := u.snapshot()
+	i, err := u.prepareAgain(ctx, &p)
+	if err != nil {
+		u.because("could not be started again: " + err.Error())
+		u.update(func(q *Process) { q.Status = Starting })
+		_ = u.happened(ctx, startFailed)
+		return
+	}
+	u.handle = i.handle
+	u.watchExit()
+	u.update(func(q *Process) { *q = p })
+	if err := i.passGate(ctx); err != nil {
+		u.because(err.Error())
+		return // its exit comes
+	}
+	_ = u.happened(ctx, executed)
+}
+
+// prepareAgain starts the child of a restart and writes it down.
+func (u *unit) prepareAgain(ctx context.Context, p *Process) (*incarnation, error) {
+	d, err := u.l.definitionOf(*p)
+	if err != nil {
+		return nil, err
+	}
+	i, _, err := u.l.prepare(*p, d)
+	if err != nil {
+		return nil, err
+	}
+	p.Status, p.Identity, p.StartedAt = Starting, i.handle.Identity(), u.l.Now().UTC().Truncate(time.Millisecond)
+	for n := range p.Ports {
+		p.Ports[n].State = PortLeased
+	}
+	var b store.Batch
+	b.Put(u.l.processKey(p.ID), encodeProcess(*p))
+	if _, err := u.l.Store.Commit(ctx, b); err != nil {
+		i.abandon()
+		return nil, err
+	}
+	return i, nil
+}
+
+// passGate opens the gate and waits until the command runs.
+func (i *incarnation) passGate(ctx context.Context) error {
+	if err := i.child.Open(); err != nil {
+		return err
+	}
+	return execError(i.child.Executed(ctx))
+}
+
+// execError says in words why a command could not be exec'd.
+func execError(err error) error {
+	var e *gate.ExecError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &e):
+		return fmt.Errorf("%w: %w", ErrExecFailed, err)
+	case e.Step == gate.StepExec && errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %w (the interpreter that its first line names, or its loader, is not there)", ErrExecFailed, err)
+	case e.Step == gate.StepExec && e.Errno.Error() == "exec format error":
+		return fmt.Errorf("%w: %w (a script needs a first line such as #!/bin/sh)", ErrExecFailed, err)
+	default:
+		return fmt.Errorf("%w: %w", ErrExecFailed, err)
+	}
+}
+
+// lookPath finds the file of a program: a name without a slash on the PATH of
+// environ, another one from dir.
+func lookPath(name string, environ []string, dir string) (string, error) {
+	candidates := []string{name}
+	if !strings.Contains(name, "/") {
+		path, _ := lookupEnv(environ, "PATH")
+		candidates = nil
+		for _, folder := range filepath.SplitList(path) {
+			candidates = append(candidates, filepath.Join(folder, name))
+		}
+	}
+	var found error
+	for _, file := range candidates {
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(dir, file)
+		}
+		info, err := os.Stat(file)
+		switch {
+		case err != nil:
+		case info.IsDir():
+			found = fmt.Errorf("program %q is a folder", name)
+		case info.Mode().Perm()&0o111 == 0:
+			found = fmt.Errorf("program %q is not executable: %s (chmod +x it)", name, file)
+		default:
+			return file, nil
+		}
+	}
+	switch {
+	case found != nil:
+		return "", found
+	case len(candidates) == 1 && strings.Contains(name, "/"):
+		return "", fmt.Errorf("program %q is not there (looked from %s)", name, dir)
+	default:
+		return "", fmt.Errorf("program %q is not on the PATH", name)
+	}
+}
+
+// lookupEnv returns the value of a name in an environment; the last one counts.
+func lookupEnv(environ []string, name string) (string, bool) {
+	for i := len(environ) - 1; i >= 0; i-- {
+		if v, ok := strings.CutPrefix(environ[i], name+"="); ok {
+			return v, true
+		}
+	}
+	return "", false
+}

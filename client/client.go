@@ -1,0 +1,47 @@
+package client
+
+import (
+	"context"
+	"net/http"
+)
+
+// Options say how a Client reaches the daemon.
+type Options struct {
+	// Socket is the path of the daemon's unix socket.
+	Socket string
+
+	// Start is called when no daemon answers on Socket, to start one; it returns
+	// once the daemon answers. Nil means that none is started. See Autostart.
+	Start func(ctx context.Context) error
+}
+
+// Client speaks with one daemon. Its methods may be called at the same time.
+type Client struct {
+	socket    string
+	start     func(ctx context.Context) error
+	transport *http.Transport
+	http      *http.Client
+}
+
+// New returns a client. Nothing is connected before the first call.
+func New(o Options) *Client {
+	c := &Client{socket: o.Socket, start: o.Start}
+	c.transport = newTransport(c.dial)
+	c.http = &http.Client{Transport: c.transport, CheckRedirect: noRedirect}
+	return c
+}
+
+// Socket is the path of the daemon's socket.
+func (c *Client) Socket() string { return c.socket }
+
+// Close ends the connections that are not in use. It may be called more than once.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+type contextKey int
+
+const noStart contextKey = 0
+
+// WithoutStart returns a context under which no call starts a daemon.
+func WithoutStart(ctx context.Context) context.Context {
+	return context.WithValue(ctx, noStart, true)
+}

@@ -1,0 +1,77 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"berth/api"
+)
+
+// Daemon tells about the daemon that answers.
+func (c *Client) Daemon(ctx context.Context) (api.Daemon, error) {
+	var out api.Daemon
+	err := c.call(ctx, http.MethodGet, "/v1/daemon", nil, nil, &out)
+	return out, err
+}
+
+// StopDaemon ends the daemon, waits until it is gone and returns what it was.
+// Its processes go on. It never starts a daemon: where none answers it is ErrNoDaemon.
+func (c *Client) StopDaemon(ctx context.Context) (api.Daemon, error) {
+	ctx = WithoutStart(ctx)
+	d, err := c.Daemon(ctx)
+	if err != nil {
+		return api.Daemon{}, err
+	}
+	// Opened before it is told to end, the descriptor is of this daemon and of
+	// no later process with its pid.
+	fd, err := unix.PidfdOpen(d.PID, 0)
+	if err != nil {
+		fd = -1
+	} else {
+		defer unix.Close(fd)
+	}
+	// A daemon that ends at once may close the connection before its answer is out.
+	if err := c.call(ctx, http.MethodPost, "/v1/daemon/stop", nil, nil, nil); err != nil && !errors.Is(err, ErrConnectionLost) {
+		return api.Daemon{}, err
+	}
+	c.Close()
+	if err := c.gone(ctx, fd); err != nil {
+		return api.Daemon{}, fmt.Errorf("wait for the daemon (pid %d) to end: %w", d.PID, err)
+	}
+	return d, nil
+}
+
+// gone waits for the end of the process of a pidfd, or where there is none (the
+// daemon is in another pid namespace) until nobody listens on the socket.
+func (c *Client) gone(ctx context.Context, pidfd int) error {
+	for {
+		if pidfd >= 0 {
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 20)
+			if n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+				return err
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			continue
+		}
+		conn, err := connect(ctx, c.socket)
+		if err != nil {
+			if absent(err) {
+				return nil
+			}
+			return err
+		}
+		conn.Close()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

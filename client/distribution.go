@@ -1,0 +1,88 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"berth/api"
+	"berth/descriptor"
+)
+
+// Distributions lists the distributions whose name and version match the
+// patterns, "" matching all. None is no error.
+func (c *Client) Distributions(ctx context.Context, name, version string) ([]api.Distribution, error) {
+	var out []api.Distribution
+	err := c.call(ctx, http.MethodGet, "/v1/distributions", query("name", name, "version", version), nil, &out)
+	return out, err
+}
+
+// Deploy deploys what body holds: a zip with META-INF/corus.xml, or a corus.xml
+// by itself. It is streamed. Filename is what messages call it.
+// Errors: api.CodeDistributionInvalid, CodeDistributionExists.
+func (c *Client) Deploy(ctx context.Context, filename string, body io.Reader) (api.Deployed, error) {
+	resp, err := c.send(ctx, http.MethodPost, "/v1/distributions", query("filename", filename), "application/octet-stream", body)
+	if err != nil {
+		return api.Deployed{}, err
+	}
+	defer resp.Body.Close()
+	var out api.Deployed
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+		return api.Deployed{}, fmt.Errorf("read the daemon's answer: %w", lost(ctx, err))
+	}
+	return out, nil
+}
+
+// DeployFile deploys a file, or a folder that holds META-INF/corus.xml, which
+// is packed while it is sent. Errors: those of Deploy, and what is wrong with
+// the file or the folder.
+func (c *Client) DeployFile(ctx context.Context, path string) (api.Deployed, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return api.Deployed{}, fmt.Errorf("deploy: %w", err)
+	}
+	name := filepath.Base(path)
+	switch {
+	case info.IsDir():
+		return c.deployFolder(ctx, name, path)
+	case !info.Mode().IsRegular():
+		return api.Deployed{}, fmt.Errorf("deploy: %s is neither a file nor a folder", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return api.Deployed{}, fmt.Errorf("deploy: %w", err)
+	}
+	defer f.Close()
+	return c.Deploy(ctx, name, f)
+}
+
+func (c *Client) deployFolder(ctx context.Context, name, path string) (api.Deployed, error) {
+	r, w := io.Pipe()
+	packed := make(chan error, 1)
+	go func() {
+		err := descriptor.Pack(path, w)
+		w.CloseWithError(err)
+		packed <- err
+	}()
+	d, err := c.Deploy(ctx, name, r)
+	// Packing ends, should the daemon have answered before the end of the folder.
+	r.Close()
+	if perr := <-packed; perr != nil && !errors.Is(perr, io.ErrClosedPipe) {
+		return api.Deployed{}, perr
+	}
+	return d, err
+}
+
+// Undeploy removes the distributions whose name and version match the patterns,
+// all or none, and returns them; none is no error. Processes of one that run
+// are api.CodeDistributionRunning.
+func (c *Client) Undeploy(ctx context.Context, name, version string) (api.Undeployed, error) {
+	var out api.Undeployed
+	err := c.call(ctx, http.MethodDelete, "/v1/distributions", query("name", name, "version", version), nil, &out)
+	return out, err
+}

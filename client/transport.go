@@ -1,0 +1,152 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+	"time"
+
+	"berth/api"
+)
+
+// base is what URLs begin with; its host is not looked at.
+const base = "http://berth"
+
+// maxProblem is how many bytes of an error's body are read.
+const maxProblem = 1 << 20
+
+func newTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
+	return &http.Transport{
+		DialContext:         dial,
+		DisableCompression:  true, // it stays on this machine
+		MaxIdleConnsPerHost: 64,
+		IdleConnTimeout:     time.Minute,
+	}
+}
+
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// dial connects to the socket. A daemon is started here and not above, so that
+// no request needs to be sent twice.
+func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	conn, err := connect(ctx, c.socket)
+	if err == nil || !absent(err) {
+		return conn, err
+	}
+	if c.start == nil || ctx.Value(noStart) != nil {
+		return nil, fmt.Errorf("%w on %s", ErrNoDaemon, c.socket)
+	}
+	if err := c.start(ctx); err != nil {
+		return nil, err
+	}
+	conn, err = connect(ctx, c.socket)
+	if err != nil && absent(err) {
+		return nil, fmt.Errorf("%w on %s, though one was started: see its log", ErrNoDaemon, c.socket)
+	}
+	return conn, err
+}
+
+func connect(ctx context.Context, socket string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", socket)
+}
+
+// absent reports whether err, from connecting, means that nobody listens.
+func absent(err error) bool {
+	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// call sends in as JSON, unless it is nil, and decodes the answer into out,
+// unless that is nil.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	var body io.Reader
+	contentType := ""
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		body, contentType = bytes.NewReader(data), "application/json"
+	}
+	resp, err := c.send(ctx, method, path, query, contentType, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if out != nil {
+		if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+			return fmt.Errorf("read the daemon's answer: %w", lost(ctx, err))
+		}
+	}
+	// Read to its end, the connection can be used again.
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxProblem))
+	return nil
+}
+
+// send sends a request and returns its answer, which the caller closes. An
+// answer that is a problem comes back as *Error.
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, contentType string, body io.Reader) (*http.Response, error) {
+	target := base + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, lost(ctx, err)
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, problem(resp)
+}
+
+// lost turns an error of net/http into one that tells whether a daemon was there.
+func lost(ctx context.Context, err error) error {
+	// The URL of *url.Error says nothing to the user.
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fmt.Errorf("%w: it is not known whether the work was done", ErrConnectionLost)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("the socket may be used by its owner only: %w", err)
+	}
+	return err
+}
+
+// problem reads an answer that is not a success.
+func problem(resp *http.Response) error {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	if err != nil {
+		return fmt.Errorf("read the daemon's answer %s: %w", resp.Status, err)
+	}
+	e := api.Error{Status: resp.StatusCode, Title: resp.Status}
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "application/problem+json" || kind == "application/json" {
+		if err := json.Unmarshal(data, &e); err != nil {
+			return fmt.Errorf("read the daemon's answer %s: %w", resp.Status, err)
+		}
+	}
+	if e.Code == "" {
+		e.Code = api.CodeInternal
+	}
+	return &Error{Problem: e}
+}

@@ -1,0 +1,97 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"berth/client"
+)
+
+type serveCommand struct{}
+
+func (serveCommand) page() page {
+	return page{
+		long: `Runs the daemon in the foreground until it is stopped by berth stop, SIGTERM or SIGINT. Processes go on without it, and the next daemon of the same state folder takes them over. Other commands start a daemon in the background by themselves.`,
+		examples: []example{
+			{"serve", "run the daemon, as a service manager does"},
+		},
+	}
+}
+
+func (serveCommand) run(ctx context.Context, s *Shell) error {
+	if s.prompting || s.depth > 0 {
+		return &UsageError{Text: "the daemon is not run from the prompt or a script"}
+	}
+	if s.opts.Serve == nil {
+		return errors.New("this program has no daemon in it")
+	}
+	return s.opts.Serve(ctx)
+}
+
+type stopCommand struct {
+	What []string `arg:"" optional:"" verbatim:"" help:"nothing: processes are stopped with kill"`
+}
+
+func (stopCommand) page() page {
+	return page{
+		usage: []string{"berth stop"},
+		long:  `Ends the daemon and waits until it is gone. Its processes go on, with their ports, and the next daemon takes them over. Processes are stopped with kill.`,
+		examples: []example{
+			{"stop", "end the daemon"},
+		},
+	}
+}
+
+func (c *stopCommand) run(ctx context.Context, s *Shell) error {
+	if len(c.What) > 0 {
+		return &UsageError{Text: "it ends the daemon and takes no argument; to stop processes: berth kill all, or berth kill -i ID"}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it still runs after a minute"))
+	defer cancel()
+	return s.busy(ctx, "waiting for the daemon to end", func(ctx context.Context) error {
+		d, err := s.client.StopDaemon(ctx)
+		if err != nil {
+			return err
+		}
+		s.out.printf("the daemon (pid %d) ended; %s\n", d.PID, goOn(d.Processes))
+		return nil
+	})
+}
+
+func goOn(processes int) string {
+	switch processes {
+	case 0:
+		return "no process was running"
+	case 1:
+		return "1 process goes on"
+	default:
+		return fmt.Sprintf("%d processes go on", processes)
+	}
+}
+
+type verCommand struct{}
+
+func (verCommand) page() page {
+	return page{
+		long: `Shows the version of this program, and that of the daemon if one answers. It starts none.`,
+		examples: []example{
+			{"ver", "show versions"},
+		},
+	}
+}
+
+func (verCommand) run(ctx context.Context, s *Shell) error {
+	s.out.printf("berth %s\n", s.opts.Version)
+	d, err := s.client.Daemon(client.WithoutStart(ctx))
+	switch {
+	case errors.Is(err, client.ErrNoDaemon):
+		s.out.printf("daemon: none answers on %s\n", s.client.Socket())
+	case err != nil:
+		return err
+	default:
+		s.out.printf("daemon %s, pid %d, state in %s\n", d.Version, d.PID, d.Home)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package shell
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"berth/api"
+)
+
+type execCommand struct {
+	Distribution string        `short:"d" placeholder:"PATTERN" needed:"" pattern:"" complete:"distribution" help:"name of the distribution"`
+	Version      string        `short:"v" placeholder:"PATTERN" needed:"" pattern:"" complete:"version" help:"version of the distribution"`
+	Profile      string        `short:"p" placeholder:"PROFILE" needed:"" complete:"profile" help:"profile, which picks how the processes are started"`
+	Name         string        `short:"n" placeholder:"PATTERN" pattern:"" complete:"process" help:"name of the processes; left out, all but those that start by name only"`
+	Instances    instanceCount `short:"i" placeholder:"N" help:"how many of each"`
+	Wait         seconds       `short:"w" placeholder:"SECONDS" bare:"120" help:"wait until all listen on their ports, 120 seconds if no number is given"`
+	outputOption
+}
+
+func (execCommand) page() page {
+	return page{
+		long: `Starts processes of a distribution. All of them get the ports that their descriptor asks for, or nothing is started; what can be checked is checked before. Each is printed with its id, which ps, kill and logs take, and its ports.
+
+With -w it waits until every process listens on its ports, and fails where one does not in time. When one ends meanwhile it fails at once and shows that one's last lines; the others stay. A process without ports counts as soon as its program runs.
+
+A process with invoke="true" starts only when -n names it.`,
+		examples: []example{
+			{"exec -d demo -v 1.0 -p test", "start one of each process"},
+			{"exec -d demo -v 1.0 -p test -n httpServer -i 3", "start three of one process"},
+			{"exec -d demo -v 1.0 -p test -w 30", "wait up to 30 seconds until they listen"},
+		},
+	}
+}
+
+func (c *execCommand) run(ctx context.Context, s *Shell) error {
+	in := api.Exec{
+		Distribution: c.Distribution, Version: c.Version, Profile: c.Profile, Name: c.Name,
+		Instances: int(c.Instances), WaitSeconds: float64(c.Wait),
+	}
+	what := "starting processes"
+	if c.Wait > 0 {
+		what = fmt.Sprintf("waiting until they listen (at most %gs)", float64(c.Wait))
+	}
+	var out api.Started
+	err := s.busy(ctx, what, func(ctx context.Context) (err error) {
+		out, err = s.client.Exec(ctx, in)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, warning := range out.Warnings {
+		s.note("warning: %s", warning)
+	}
+	if len(out.Processes) == 0 {
+		s.note("no process was started")
+	}
+	return list(s, c.Output, withPorts(out.Processes), func() {
+		for _, p := range out.Processes {
+			s.out.printf("started %s %d (pid %d)%s\n", oneLine(p.Name), p.ID, p.PID, behind(" on ", portList(p.Ports)))
+		}
+	})
+}
+
+// portList are the ports of a process: http:8080, admin:9000.
+func portList(ports []api.ProcessPort) string {
+	var all []string
+	for _, p := range ports {
+		one := fmt.Sprintf("%s:%d", oneLine(p.Name), p.Port)
+		if p.Protocol != "" && p.Protocol != "tcp" {
+			one += "/" + p.Protocol
+		}
+		all = append(all, one)
+	}
+	return strings.Join(all, ", ")
+}
+
+// behind puts text behind what it needs, unless there is none.
+func behind(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
+func withPorts(ps []api.Process) []api.Process {
+	for i := range ps {
+		ps[i].Ports = notNil(ps[i].Ports)
+	}
+	return ps
+}

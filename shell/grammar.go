@@ -1,0 +1,224 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// commands is the grammar: a field is a command, and its struct's fields are
+// options. Beside kong's own tags these are read: bare, the value of an option
+// whose value may be left out; pattern, that * is any run of characters;
+// needed, that the option must be given; complete, what the prompt proposes.
+type commands struct {
+	Help    bool   `short:"h" help:"show the help of the command"`
+	Cluster string `placeholder:"HOST,…" hosts:"*" help:"do it on these hosts of the cluster; without HOST on all"`
+
+	Port     portCommands    `cmd:"" help:"ranges of ports"`
+	Deploy   deployCommand   `cmd:"" help:"deploy distributions"`
+	Undeploy undeployCommand `cmd:"" help:"remove distributions"`
+	Ls       lsCommand       `cmd:"" help:"list distributions"`
+	Exec     execCommand     `cmd:"" help:"start processes"`
+	Ps       psCommand       `cmd:"" help:"list processes"`
+	Kill     killCommand     `cmd:"" help:"stop processes"`
+	Restart  restartCommand  `cmd:"" help:"restart processes on the ports that they have"`
+	Logs     logsCommand     `cmd:"" help:"show the output of a process"`
+	Script   scriptCommand   `cmd:"" help:"run commands from a file"`
+	Echo     echoCommand     `cmd:"" help:"print words"`
+	Pause    pauseCommand    `cmd:"" help:"wait for Enter"`
+	Man      manCommand      `cmd:"" help:"show the manual of a command"`
+	Ver      verCommand      `cmd:"" help:"show versions"`
+	Serve    serveCommand    `cmd:"" help:"run the daemon in the foreground"`
+	Stop     stopCommand     `cmd:"" help:"end the daemon; processes go on"`
+}
+
+// runner is what every command of the grammar is.
+type runner interface {
+	run(ctx context.Context, s *Shell) error
+	page() page
+}
+
+// grammar reads lines.
+type grammar struct {
+	model *kong.Node
+	table *command
+}
+
+func newGrammar() *grammar {
+	_, parser := newParser()
+	return &grammar{model: parser.Model.Node, table: tableOf(parser.Model.Node, nil)}
+}
+
+// newParser makes a parser with a struct of its own: a script runs commands
+// while its own is still in use.
+func newParser() (*commands, *kong.Kong) {
+	c := new(commands)
+	return c, kong.Must(c, kong.Name("berth"), kong.NoDefaultHelp())
+}
+
+// parsed is a line that is a command.
+type parsed struct {
+	line    Line
+	global  *commands
+	command runner
+}
+
+// parse reads a line. Errors are *UsageError.
+func (g *grammar) parse(words []string) (parsed, error) {
+	line, err := g.table.normalise(words)
+	if err != nil || line.Help {
+		return parsed{line: line}, err
+	}
+	c, parser := newParser()
+	ctx, err := parser.Parse(line.Args)
+	if err != nil {
+		return parsed{}, g.usage(line, err)
+	}
+	cmd, ok := ctx.Selected().Target.Addr().Interface().(runner)
+	if !ok {
+		return parsed{}, fmt.Errorf("%s is not a command that runs", strings.Join(line.Path, " "))
+	}
+	return parsed{line: line, global: c, command: cmd}, nil
+}
+
+// usage words an error of kong's as one of ours. Values that are not well
+// formed are all that is left for kong to find.
+func (g *grammar) usage(line Line, err error) error {
+	if p, ok := errors.AsType[*kong.ParseError](err); ok {
+		err = p.Unwrap()
+	}
+	text := err.Error()
+	if rest, ok := strings.CutPrefix(text, "--"); ok {
+		if name, what, ok := strings.Cut(rest, ": "); ok {
+			if o := g.command(line.Path).named[name]; o != nil {
+				text = "option " + o.String() + ": " + what
+			}
+		}
+	} else if rest, ok := strings.CutPrefix(text, "<"); ok {
+		if name, what, ok := strings.Cut(rest, ">: "); ok {
+			text = strings.ToUpper(name) + ": " + what
+		} else if name, what, ok := strings.Cut(rest, "> ...: "); ok {
+			text = strings.ToUpper(name) + ": " + what
+		}
+	}
+	return &UsageError{Command: strings.Join(line.Path, " "), Text: text}
+}
+
+// command is the command of a path that is there.
+func (g *grammar) command(path []string) *command {
+	c := g.table
+	for _, name := range path {
+		c = c.child(name)
+	}
+	return c
+}
+
+// node is kong's node of a path, nil if there is none.
+func (g *grammar) node(path []string) *kong.Node {
+	node := g.model
+	for _, name := range path {
+		var next *kong.Node
+		for _, child := range node.Children {
+			if child.Name == name {
+				next = child
+			}
+		}
+		if next == nil {
+			return nil
+		}
+		node = next
+	}
+	return node
+}
+
+// run runs the command that words are.
+func (g *grammar) run(ctx context.Context, s *Shell, words []string) error {
+	if len(words) == 1 && (words[0] == "--version" || words[0] == "-version") {
+		words = []string{"ver"} // what every program is asked first
+	}
+	if len(words) > 0 && words[0] == "help" {
+		words = append(slices.Clone(words[1:]), "--help")
+	}
+	p, err := g.parse(words)
+	if err != nil {
+		return err
+	}
+	if p.line.Help {
+		return s.help(p.line.Path)
+	}
+	name := strings.Join(p.line.Path, " ")
+	if err := checkHosts(p.global.Cluster); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if err := p.command.run(ctx, s); err != nil {
+		if u, ok := errors.AsType[*UsageError](err); ok {
+			if u.Command == "" {
+				u.Command = name
+			}
+			return err
+		}
+		if errors.Is(err, errLeave) || errors.Is(err, errTold) {
+			return err
+		}
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// tableOf makes the normaliser's table of a node of the grammar.
+func tableOf(node *kong.Node, inherited []*option) *command {
+	c := &command{name: node.Name, named: make(map[string]*option)}
+	for _, o := range inherited {
+		c.add(o)
+	}
+	for _, flag := range node.Flags {
+		o := &option{name: flag.Name, pattern: flag.Tag.Has("pattern"), needed: flag.Tag.Has("needed")}
+		if flag.Short != 0 {
+			o.short = string(flag.Short)
+		}
+		switch {
+		case flag.IsBool():
+			o.kind = takesNone
+		case flag.Tag.Has("hosts"):
+			o.kind, o.missing = takesHosts, flag.Tag.Get("hosts")
+		case flag.Tag.Has("bare"):
+			o.kind, o.missing = takesNumber, flag.Tag.Get("bare")
+		case flag.IsSlice():
+			o.kind = takesList
+		default:
+			o.kind = takesOne
+		}
+		c.add(o)
+		for _, alias := range flag.Aliases {
+			c.named[alias] = o
+		}
+	}
+	for _, arg := range node.Positional {
+		c.words = strings.ToUpper(arg.Name)
+		c.verbatim = c.verbatim || arg.Tag.Has("verbatim")
+		if arg.Required {
+			c.least++
+		}
+		if arg.IsCumulative() {
+			c.most = -1
+		} else if c.most >= 0 {
+			c.most++
+		}
+	}
+	for _, child := range node.Children {
+		c.children = append(c.children, tableOf(child, c.options))
+	}
+	return c
+}
+
+func (c *command) add(o *option) {
+	c.options = append(c.options, o)
+	c.named[o.name] = o
+	if o.short != "" {
+		c.named[o.short] = o
+	}
+}

@@ -1,0 +1,80 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/reeflective/readline"
+)
+
+// prompt reads commands from a terminal until it is left by exit, quit or
+// Ctrl-D. Ctrl-C clears the line, or ends the command that runs. What is wrong
+// with a command does not end the prompt.
+func (s *Shell) prompt(ctx context.Context) error {
+	s.prompting = true
+	defer func() { s.prompting = false }()
+	rl := readline.NewShell()
+	rl.Prompt.Primary(func() string { return s.out.strong("berth") + "> " })
+	rl.Completer = func(line []rune, cursor int) readline.Completions {
+		return s.completions(ctx, string(line[:min(cursor, len(line))]))
+	}
+	if err := s.history(rl); err != nil {
+		s.note("the history is not kept: %v", err)
+	}
+	for ctx.Err() == nil {
+		line, err := rl.Readline()
+		switch {
+		case errors.Is(err, io.EOF):
+			s.out.printf("\n")
+			return nil
+		case errors.Is(err, readline.ErrInterrupt):
+			continue
+		case err != nil:
+			return err
+		}
+		if s.promptLine(ctx, line) {
+			return nil
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// promptLine runs a line and tells whether it leaves the prompt.
+func (s *Shell) promptLine(ctx context.Context, line string) (leave bool) {
+	words, err := split(line, nil)
+	if err != nil {
+		s.report(&UsageError{Text: err.Error()})
+		return false
+	}
+	if words = withoutProgram(words); len(words) == 0 {
+		return false
+	}
+	if isLeave(words) {
+		return true
+	}
+	code := s.report(s.interruptible(ctx, nil, func(ctx context.Context) error { return s.Exec(ctx, words) }))
+	return code == ExitPipe
+}
+
+// history keeps the lines in a file that is its user's alone.
+func (s *Shell) history(rl *readline.Shell) error {
+	path := s.opts.History
+	if path == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	rl.History.AddFromFile("berth", path)
+	return nil
+}

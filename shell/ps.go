@@ -1,0 +1,162 @@
+package shell
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"berth/api"
+)
+
+// selection is the options that select processes.
+type selection struct {
+	ID           []identity   `short:"i" placeholder:"ID" complete:"id" help:"ids of the processes"`
+	Op           []identity   `aliases:"pid" placeholder:"PID" complete:"pid" help:"process ids of the operating system"`
+	Distribution string       `short:"d" placeholder:"PATTERN" pattern:"" complete:"distribution" help:"name of their distribution"`
+	Version      string       `short:"v" placeholder:"PATTERN" pattern:"" complete:"version" help:"version of their distribution"`
+	Name         string       `short:"n" placeholder:"PATTERN" pattern:"" complete:"process" help:"name of the processes"`
+	Profile      string       `short:"p" placeholder:"PATTERN" pattern:"" complete:"profile" help:"profile with which they were started"`
+	Pr           portSelector `placeholder:"RANGE:PORT" pattern:"" complete:"port" help:"a port that they have: http:8080, http:*, *:8080"`
+}
+
+func (c *selection) selector() api.Selector {
+	return api.Selector{
+		IDs: ints(c.ID), PIDs: ints(c.Op), Distribution: c.Distribution, Version: c.Version,
+		Name: c.Name, Profile: c.Profile, Port: string(c.Pr),
+	}
+}
+
+// String is the selection as it was typed, for messages.
+func (c *selection) String() string {
+	var words []string
+	add := func(option, value string) {
+		if value != "" {
+			words = append(words, option+" "+value)
+		}
+	}
+	for _, id := range c.ID {
+		add("-i", strconv.Itoa(int(id)))
+	}
+	for _, pid := range c.Op {
+		add("-op", strconv.Itoa(int(pid)))
+	}
+	add("-d", c.Distribution)
+	add("-v", c.Version)
+	add("-n", c.Name)
+	add("-p", c.Profile)
+	add("-pr", string(c.Pr))
+	return strings.Join(words, " ")
+}
+
+type psCommand struct {
+	selection
+	Ports bool `help:"show their ports"`
+	All   bool `short:"a" help:"show those that ended as well, with how and why"`
+	outputOption
+}
+
+func (psCommand) page() page {
+	return page{
+		long: `Lists the processes that run: distribution, version, profile, name, id, process id of the operating system, and status. -ports adds the ports that each has, with whether it listens on them. -a adds the last ones that ended, with their exit code or signal and the reason; logs shows their output still.
+
+Options that select hold together. An id that is not there is an error with exit code 4; a pattern that matches nothing is none.`,
+		examples: []example{
+			{"ps", "list what runs"},
+			{"ps -ports -d demo", "with the ports, of one distribution"},
+			{`ps -pr "http:*" -o json`, "what has a port of the range http, as JSON"},
+			{"ps -a", "also what ended"},
+		},
+	}
+}
+
+func (c *psCommand) run(ctx context.Context, s *Shell) error {
+	ps, err := s.client.Processes(ctx, c.selector(), c.All)
+	if err != nil {
+		return byID(err)
+	}
+	s.noneMatch(len(ps), c.String(), "process", "")
+	return list(s, c.Output, withPorts(ps), func() {
+		if len(ps) > 0 {
+			s.out.table(processTable(s.out, ps, c.Ports, c.All))
+		}
+	})
+}
+
+func processTable(o *output, ps []api.Process, ports, ended bool) table {
+	t := table{head: []string{"DISTRIBUTION", "VERSION", "PROFILE", "NAME", "ID", "PID", "STATUS"}}
+	if ports {
+		t.head = append(t.head, "PORTS")
+	}
+	if ended {
+		t.head = append(t.head, "EXIT", "REASON")
+	}
+	for _, p := range ps {
+		row := []string{
+			oneLine(p.Distribution), oneLine(p.Version), oneLine(p.Profile), oneLine(p.Name),
+			strconv.Itoa(p.ID), orNoNumber(p.PID), status(o, p.Status),
+		}
+		if ports {
+			row = append(row, portStates(o, p))
+		}
+		if ended {
+			row = append(row, exit(p), oneLine(p.Reason))
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+func orNoNumber(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
+}
+
+func status(o *output, status string) string {
+	switch status {
+	case api.StatusRunning:
+		return o.good(status)
+	case api.StatusEnded:
+		return o.faint(status)
+	default:
+		return o.odd(oneLine(status))
+	}
+}
+
+// portStates are the ports of a process with what became of them.
+func portStates(o *output, p api.Process) string {
+	var all []string
+	for _, port := range p.Ports {
+		one := portList([]api.ProcessPort{port})
+		switch {
+		case p.Status == api.StatusEnded:
+		case port.State == api.PortListening:
+			one += " " + o.good(port.State)
+		case port.State == api.PortStolen:
+			one += " " + o.bad(port.State)
+		case port.State != "":
+			one += " " + o.odd(oneLine(port.State))
+		}
+		all = append(all, one)
+	}
+	if len(all) == 0 {
+		return "-"
+	}
+	return strings.Join(all, ", ")
+}
+
+// exit is how a process ended.
+func exit(p api.Process) string {
+	switch {
+	case p.Status != api.StatusEnded:
+		return "-"
+	case p.Signal != "":
+		return oneLine(p.Signal)
+	case p.ExitCode != nil:
+		return fmt.Sprintf("code %d", *p.ExitCode)
+	default:
+		return "unknown"
+	}
+}

@@ -1,0 +1,150 @@
+package shell
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The types of options. Their UnmarshalText says what is wrong with a value;
+// the name of the option is put before it.
+
+// portNumber is a port, 1 to 65535.
+type portNumber int
+
+func (p *portNumber) UnmarshalText(text []byte) error {
+	n, err := number(string(text), 1, 65535)
+	*p = portNumber(n)
+	return err
+}
+
+// instanceCount is how many instances to start, 1 to 10000.
+type instanceCount int
+
+func (c *instanceCount) UnmarshalText(text []byte) error {
+	n, err := number(string(text), 1, 10000)
+	*c = instanceCount(n)
+	return err
+}
+
+// lineCount is a number of lines, 0 to a million.
+type lineCount int
+
+func (c *lineCount) UnmarshalText(text []byte) error {
+	n, err := number(string(text), 0, 1_000_000)
+	*c = lineCount(n)
+	return err
+}
+
+// identity is the id of a process, or an operating system's: 1 and up.
+type identity int
+
+func (i *identity) UnmarshalText(text []byte) error {
+	n, err := number(string(text), 1, math.MaxInt32)
+	*i = identity(n)
+	return err
+}
+
+func ints(ids []identity) []int {
+	out := make([]int, 0, len(ids))
+	for _, id := range ids {
+		out = append(out, int(id))
+	}
+	return out
+}
+
+// seconds is a time to wait: 30, 1.5, 30s, 2m; more than 0, at most a day.
+type seconds float64
+
+const maxSeconds = 24 * 60 * 60
+
+func (s *seconds) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		d, derr := time.ParseDuration(string(text))
+		if derr != nil {
+			return fmt.Errorf("%s is not a number of seconds", quote(string(text)))
+		}
+		v = d.Seconds()
+	}
+	if !(v > 0 && v <= maxSeconds) {
+		return fmt.Errorf("%s is not above 0 and at most %d seconds", quote(string(text)), maxSeconds)
+	}
+	*s = seconds(v)
+	return nil
+}
+
+// protocol is tcp or udp.
+type protocol string
+
+func (p *protocol) UnmarshalText(text []byte) error {
+	switch v := strings.ToLower(string(text)); v {
+	case "tcp", "udp":
+		*p = protocol(v)
+		return nil
+	}
+	return fmt.Errorf("%s is not tcp or udp", quote(string(text)))
+}
+
+// format is how a list is printed.
+type format string
+
+const (
+	asTable format = "table"
+	asJSON  format = "json"
+	asYAML  format = "yaml"
+)
+
+func (f *format) UnmarshalText(text []byte) error {
+	switch v := format(text); v {
+	case asTable, asJSON, asYAML:
+		*f = v
+		return nil
+	}
+	return fmt.Errorf("%s is not table, json or yaml", quote(string(text)))
+}
+
+// revision is the name of an archive.
+type revision string
+
+func (r *revision) UnmarshalText(text []byte) error {
+	for _, c := range string(text) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return fmt.Errorf("%s has %q, and only letters, digits, '-', '_' and '.' may be in it", quote(string(text)), c)
+		}
+	}
+	*r = revision(text)
+	return nil
+}
+
+// portSelector is RANGE:PORT, each a pattern.
+type portSelector string
+
+func (p *portSelector) UnmarshalText(text []byte) error {
+	name, port, ok := strings.Cut(string(text), ":")
+	if !ok || name == "" || port == "" || strings.Contains(port, ":") {
+		return fmt.Errorf("%s is not RANGE:PORT, as in http:8080, http:* or *:8080", quote(string(text)))
+	}
+	if strings.Trim(port, "0123456789*") != "" {
+		return fmt.Errorf("%s: behind the colon stands a port or a pattern of one", quote(string(text)))
+	}
+	*p = portSelector(text)
+	return nil
+}
+
+// number reads a whole number between two bounds, both of which belong to it.
+func number(text string, least, most int) (int, error) {
+	n, err := strconv.Atoi(text)
+	switch {
+	case errors.Is(err, strconv.ErrRange), err == nil && (n < least || n > most):
+		return 0, fmt.Errorf("%s is not between %d and %d", quote(text), least, most)
+	case err != nil:
+		return 0, fmt.Errorf("%s is not a whole number", quote(text))
+	}
+	return n, nil
+}

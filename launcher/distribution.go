@@ -15,8 +15,6 @@ import (
 	"berth/descriptor"
 	"berth/lease"
 	"berth/store"
-
-	"golang.org/x/sys/unix"
 )
 
 // Distribution is what has been deployed under a name and a version.
@@ -117,16 +115,16 @@ func (l *Launcher) Deploy(ctx context.Context, file, name string) (Distribution,
 		return Distribution{}, nil, err
 	}
 	d, err := descriptor.Unpack(file, content, descriptor.Limits{})
-	if err != nil {
-		return Distribution{}, nil, fmt.Errorf("%w: %s: %w", ErrDistributionInvalid, cmp.Or(filepath.Base(name), "archive"), err)
+	switch {
+	case errors.Is(err, descriptor.ErrInvalid):
+		return Distribution{}, nil, fmt.Errorf("%w: %s: %w", ErrDistributionInvalid, cmp.Or(name, "archive"), err)
+	case err != nil:
+		return Distribution{}, nil, fmt.Errorf("deploy %s: %w", cmp.Or(name, "archive"), err)
 	}
 	id := distributionID{d.Name, d.Version}
 	record := Distribution{
 		Name: d.Name, Version: d.Version, DeployedAt: l.Now().UTC().Truncate(time.Millisecond),
 		Dir: l.distributionDir(id), Descriptor: d,
-	}
-	if err := syncFolder(content); err != nil {
-		return Distribution{}, nil, err
 	}
 
 	// The name is taken in memory first: the place on the disk has one owner.
@@ -159,8 +157,10 @@ func (l *Launcher) install(ctx context.Context, content string, d Distribution) 
 	if err := os.Rename(content, d.Dir); err != nil {
 		return err
 	}
-	if err := syncFolder(filepath.Dir(d.Dir)); err != nil {
-		return err
+	for _, dir := range []string{filepath.Dir(d.Dir), filepath.Join(l.Home, "distributions")} {
+		if err := syncFolder(dir); err != nil {
+			return err
+		}
 	}
 	value, err := json.Marshal(distributionRecord{DeployedAt: d.DeployedAt})
 	if err != nil {
@@ -179,14 +179,14 @@ func (l *Launcher) install(ctx context.Context, content string, d Distribution) 
 	return nil
 }
 
-// syncFolder has the disk take everything of the file system that a folder is on.
+// syncFolder has the disk take what was made, moved and removed in a folder.
 func syncFolder(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return os.NewSyscallError("syncfs", unix.Syncfs(int(f.Fd())))
+	return f.Sync()
 }
 
 // Undeploy removes the distributions whose name and version fit the patterns,

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,8 +39,9 @@ func TestMain(m *testing.M) {
 func program(what string) {
 	// Nothing outlives the test binary, however that ends.
 	go func() {
+		test, _ := strconv.Atoi(os.Getenv("TEST_PID"))
 		for range time.Tick(200 * time.Millisecond) {
-			if os.Getppid() == 1 {
+			if syscall.Kill(test, 0) != nil {
 				os.Exit(4)
 			}
 		}
@@ -131,7 +133,7 @@ func (w *world) open() {
 	}
 	w.Launcher, err = launcher.Open(ctx, launcher.Options{
 		Store: w.store, Leases: w.leases, Home: w.home, Socket: filepath.Join(w.home, "berth.sock"), StateID: "state",
-		Environ: append(os.Environ(), "TEST_BINARY="+binary), Logger: log, KeepEnded: 5,
+		Environ: append(os.Environ(), "TEST_BINARY="+binary, "TEST_PID="+strconv.Itoa(os.Getpid())), Logger: log, KeepEnded: 5,
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -1,0 +1,20 @@
+package main
+
+import "errors"
+
+var (
+	// errLocked says that another daemon runs on a state folder.
+	errLocked = errors.New("another daemon runs")
+
+	// errReplaced says that a state folder is another one than at the start.
+	errReplaced = errors.New("the state folder was replaced")
+
+	// errCopied says that a copy of a state folder is in use.
+	errCopied = errors.New("a copy of the state folder is in use")
+
+	// errStateID says that the id of a state folder cannot be read.
+	errStateID = errors.New("the id of the state folder is not well formed")
+
+	// errEnded says that a part of the daemon ended by itself.
+	errEnded = errors.New("ended by itself")
+)

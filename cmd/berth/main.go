@@ -1,0 +1,36 @@
+// Berth leases the ports of named ranges and runs the processes that need them.
+// It is the daemon (berth serve), and the administrator's shell.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"berth/client"
+	"berth/home"
+	"berth/launcher/gate"
+	"berth/shell"
+)
+
+func main() {
+	gate.Main()
+	os.Exit(run(context.Background(), os.Args[1:]))
+}
+
+func run(ctx context.Context, args []string) int {
+	paths, err := home.Find(os.Getenv, os.Geteuid())
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "berth: %v\n", err)
+		return shell.ExitFailed
+	}
+	c := client.New(client.Options{Socket: paths.Socket, Start: client.Autostart{Paths: paths}.Start})
+	defer c.Close()
+	return shell.New(shell.Options{
+		Client:  c,
+		Version: buildVersion(),
+		History: filepath.Join(paths.State, "history"),
+		Serve:   func(ctx context.Context) error { return serve(ctx, paths) },
+	}).Run(ctx, args)
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"berth/launcher/gate"
+)
+
+// TestMain makes this test's binary the programs that scripts run: berth
+// itself, a server to be run by it, and a client of that.
+func TestMain(m *testing.M) {
+	gate.Main()
+	testscript.Main(m, map[string]func(){
+		"berth":  main,
+		"server": serverMain,
+		"get":    getMain,
+	})
+}
+
+// serverMain is a trivial HTTP server: server [PORT]. Without an argument it
+// takes the port of the variable PORT. It answers with its port and the
+// arguments after it, on IPv4 loopback.
+func serverMain() {
+	port, rest := os.Getenv("PORT"), []string(nil)
+	if len(os.Args) > 1 {
+		port, rest = os.Args[1], os.Args[2:]
+	}
+	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "server:", err)
+		os.Exit(1)
+	}
+	fmt.Println("listening on", port)
+	srv := &http.Server{
+		ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintln(w, "port", port, rest)
+		}),
+	}
+	fmt.Fprintln(os.Stderr, "server:", srv.Serve(l))
+	os.Exit(1)
+}
+
+// getMain prints what a server answers: get PORT.
+func getMain() {
+	c := http.Client{Timeout: time.Minute}
+	resp, err := c.Get("http://127.0.0.1:" + os.Args[1] + "/")
+	if err == nil {
+		_, err = io.Copy(os.Stdout, resp.Body)
+		resp.Body.Close()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "get:", err)
+		os.Exit(1)
+	}
+}

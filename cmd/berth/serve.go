@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"berth/home"
+	"berth/launcher"
+	"berth/lease"
+	"berth/server"
+	"berth/store"
+	"berth/store/badger"
+)
+
+// serve runs the daemon until it is told to end, by berth stop or a signal.
+func serve(ctx context.Context, paths home.Paths) error {
+	ends := []os.Signal{syscall.SIGTERM, syscall.SIGINT}
+	if !signal.Ignored(syscall.SIGHUP) {
+		ends = append(ends, syscall.SIGHUP) // not under nohup(1)
+	}
+	ctx, stop := signal.NotifyContext(ctx, ends...)
+	defer stop()
+	// A second signal ends it at once.
+	defer context.AfterFunc(ctx, stop)()
+	// Else a log that nobody reads any more would end the daemon. Ignoring the
+	// signal would be handed on to the processes; taking it is not.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+
+	return newDaemon(paths, slog.New(slog.NewTextHandler(os.Stderr, nil))).run(ctx)
+}
+
+// failingStore is a store that tells when it has to be opened again.
+type failingStore interface {
+	store.Store
+	Failed() <-chan struct{}
+	Err() error
+}
+
+// daemon is everything that serve runs, on one state folder.
+type daemon struct {
+	paths     home.Paths
+	log       *slog.Logger
+	environ   []string      // what processes inherit
+	lockLimit time.Duration // how long to wait for another daemon's end
+	openStore func(dir string, log *slog.Logger) (failingStore, error)
+
+	// ready is closed once the daemon answers.
+	ready chan struct{}
+}
+
+func newDaemon(paths home.Paths, log *slog.Logger) *daemon {
+	return &daemon{
+		paths:     paths,
+		log:       log,
+		environ:   os.Environ(),
+		lockLimit: lockLimit,
+		openStore: func(dir string, log *slog.Logger) (failingStore, error) {
+			return badger.Open(dir, badger.Options{Logger: log})
+		},
+		ready: make(chan struct{}),
+	}
+}
+
+// run opens the state folder and serves it until ctx ends or a part of the
+// daemon fails. The processes go on. It returns nil after an end that was
+// asked for.
+func (d *daemon) run(ctx context.Context) (err error) {
+	if err := d.paths.Prepare(); err != nil {
+		return err
+	}
+	lock, err := takeLock(ctx, d.paths, d.lockLimit)
+	if err != nil {
+		return err
+	}
+	// What is opened is closed in the opposite order.
+	defer closing(&err, "give up the lock", lock.Close)
+
+	id, err := stateID(d.paths.State)
+	if err != nil {
+		return err
+	}
+	release, err := holdStateID(id)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, "give up the id", release)
+
+	st, err := d.openStore(filepath.Join(d.paths.State, "store"), d.log)
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	defer closing(&err, "close the store", st.Close)
+
+	leases, err := lease.Open(ctx, lease.Options{Store: st, Logger: d.log})
+	if err != nil {
+		return fmt.Errorf("read the leases: %w", err)
+	}
+	defer closing(&err, "close the leases", leases.Close)
+
+	processes, err := launcher.Open(ctx, launcher.Options{
+		Store: st, Leases: leases, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Environ: d.environ, Logger: d.log,
+	})
+	if err != nil {
+		return fmt.Errorf("take up the processes: %w", err)
+	}
+	defer closing(&err, "close the launcher", processes.Close)
+
+	l, err := server.Listen(d.paths.Socket)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	api := server.New(server.Options{
+		Leases: leases, Processes: processes, Home: d.paths.State, Socket: d.paths.Socket,
+		Version: buildVersion(), Stop: stop, Logger: d.log,
+	})
+
+	// The first part that ends ends all.
+	parts, ctx := errgroup.WithContext(ctx)
+	start := func(name string, part func(context.Context) error) {
+		parts.Go(func() error {
+			err := part(ctx)
+			switch {
+			case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
+				return nil
+			case err == nil:
+				err = errEnded
+			}
+			return fmt.Errorf("%s: %w", name, err)
+		})
+	}
+	start("serve "+d.paths.Socket, func(ctx context.Context) error { return api.Serve(ctx, l) })
+	start("watch the ports that are set aside", leases.Run)
+	start("watch the processes", processes.Run)
+	start("watch the lock", lock.watch)
+	start("watch the store", func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-st.Failed():
+			return st.Err()
+		}
+	})
+	d.log.Info("the daemon answers", "socket", d.paths.Socket, "home", d.paths.State, "pid", os.Getpid(),
+		"version", buildVersion(), "processes", processes.Running())
+	close(d.ready)
+
+	if err = parts.Wait(); err != nil {
+		d.log.Error("the daemon ends; its processes go on", "error", err)
+		return err
+	}
+	d.log.Info("the daemon ends; its processes go on", "processes", processes.Running())
+	return nil
+}
+
+// closing is deferred to close a part, and adds what goes wrong to err.
+func closing(err *error, what string, closer func() error) {
+	if closeErr := closer(); closeErr != nil {
+		*err = errors.Join(*err, fmt.Errorf("%s: %w", what, closeErr))
+	}
+}

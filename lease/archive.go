@@ -31,7 +31,7 @@ func (m *Manager) Archive(ctx context.Context, rev string) ([]Range, error) {
 	m.mu.Unlock()
 	records := make([]rangeRecord, len(ranges))
 	for i, r := range ranges {
-		records[i] = rangeRecord{Name: r.Name, Min: r.Min, Max: r.Max, Protocol: r.Protocol, Scope: r.Scope}
+		records[i] = rangeRecord(r)
 	}
 	value, err := json.Marshal(records)
 	if err != nil {
@@ -67,7 +67,7 @@ func (m *Manager) Unarchive(ctx context.Context, rev string) ([]Range, error) {
 	}
 	ranges := make([]Range, len(records))
 	for i, rec := range records {
-		r := Range{Name: rec.Name, Min: rec.Min, Max: rec.Max, Protocol: rec.Protocol, Scope: rec.Scope}
+		r := Range(rec)
 		if err := r.Validate(); err != nil {
 			return nil, stated(ErrRecord, "archive %q: %v", rev, err)
 		}

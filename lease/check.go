@@ -63,7 +63,7 @@ func (m *Manager) checkStore(entries []store.Entry) (errs []error) {
 		inStore[e.Key] = e
 		l, err := ParseRecord(e.Key, e.Value)
 		if err != nil {
-			if s := m.slotOf(e.Key); s == nil {
+			if _, _, _, _, keyErr := parseKey(e.Key); keyErr == nil && m.slotOf(e.Key) == nil {
 				errs = append(errs, fmt.Errorf("%w, and its port is not known as taken", err))
 			}
 			continue

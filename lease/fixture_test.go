@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 
@@ -107,6 +108,7 @@ type fixture struct {
 	*lease.Manager
 	store *storetest.Faulty
 	net   *network
+	died  bool // as if its process had been killed: nothing holds for its memory
 }
 
 // open opens a manager, which is checked at the end of the test.
@@ -123,6 +125,9 @@ func open(t *testing.T, change ...func(*lease.Options)) *fixture {
 	}
 	f.Manager = m
 	t.Cleanup(func() {
+		if f.died {
+			return
+		}
 		if err := m.Check(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -133,9 +138,11 @@ func open(t *testing.T, change ...func(*lease.Options)) *fixture {
 	return f
 }
 
-// again opens another manager on the same store, as a start after a crash does.
+// again opens another manager on the same store, as a start after a crash of
+// this one does.
 func (f *fixture) again(t *testing.T, change ...func(*lease.Options)) *fixture {
 	t.Helper()
+	f.died = true
 	return open(t, append([]func(*lease.Options){func(o *lease.Options) { o.Store = f.store }}, change...)...)
 }
 
@@ -181,6 +188,9 @@ func (f *fixture) status(t *testing.T, name string) lease.RangeStatus {
 	}
 	return list[0]
 }
+
+// logTo is a logger that writes to b.
+func logTo(b *strings.Builder) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
 // put writes a record as another host or program would.
 func put(t *testing.T, s store.Store, key string, value []byte) {

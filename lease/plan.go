@@ -67,7 +67,7 @@ func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
 		if missing = refused; len(missing) > 0 {
 			continue
 		}
-		if again && len(requests) > 1 {
+		if (again || p.rechecked != nil) && len(requests) > 1 {
 			m.arrange(p)
 		}
 		p.leases = make([]Lease, len(p.slots))

@@ -33,10 +33,14 @@ func ParseProperties(r io.Reader) ([]Range, error) {
 	// The library keeps the last of two equal keys and forgets lines, so it is
 	// given one logical line at a time.
 	for line, entry := range logicalLines(text) {
+		if entry[0] == '#' || entry[0] == '!' {
+			// No comment: it stands after a line that went on.
+			entry = append([]byte{'\\'}, entry...)
+		}
 		loader := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
 		p, err := loader.LoadBytes(entry)
 		if err != nil {
-			return nil, stated(ErrRangeInvalid, "range properties: line %d: %v", line, oneLine(err))
+			return nil, stated(ErrRangeInvalid, "range properties: line %d: %s", line, reason(entry, err))
 		}
 		for _, name := range p.Keys() {
 			value, _ := p.Get(name)
@@ -82,35 +86,42 @@ func parseInterval(name, value string) (Range, error) {
 
 // logicalLines yields the logical lines of properties with the number of
 // their first line: comments and blank lines are left out, lines that end in
-// an odd number of backslashes go on with the next one.
+// an odd number of backslashes are joined with the next one.
 func logicalLines(text []byte) func(yield func(int, []byte) bool) {
 	return func(yield func(int, []byte) bool) {
 		text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 		text = bytes.ReplaceAll(text, []byte("\r"), []byte("\n"))
 		var entry []byte
-		start := 0
+		start := 0 // of entry; 0 while there is none
 		for i, line := range bytes.Split(text, []byte("\n")) {
-			if entry == nil {
-				trimmed := bytes.TrimLeft(line, " \t\f")
-				if len(trimmed) == 0 || trimmed[0] == '#' || trimmed[0] == '!' {
+			line = bytes.TrimLeft(line, " \t\f")
+			if start == 0 {
+				if len(line) == 0 || line[0] == '#' || line[0] == '!' {
 					continue
 				}
 				start = i + 1
 			}
-			entry = append(append(entry, line...), '\n')
-			if backslashes := len(line) - len(bytes.TrimRight(line, `\`)); backslashes%2 == 1 {
+			backslashes := len(line) - len(bytes.TrimRight(line, `\`))
+			if backslashes%2 == 1 {
+				entry = append(entry, line[:len(line)-1]...)
 				continue
 			}
-			if !yield(start, entry) {
+			if entry = append(entry, line...); len(entry) > 0 && !yield(start, entry) {
 				return
 			}
-			entry = nil
+			entry, start = nil, 0
 		}
-		if entry != nil {
+		if len(entry) > 0 {
 			yield(start, entry)
 		}
 	}
 }
 
-// oneLine is an error's text without line ends.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// reason is why the library cannot read an entry, without its own line number.
+func reason(entry []byte, err error) string {
+	if entry[0] == '=' || entry[0] == ':' {
+		return "a range without a name"
+	}
+	text := strings.TrimPrefix(err.Error(), "properties: ")
+	return strings.Join(strings.Fields(strings.TrimPrefix(text, "Line 1: ")), " ")
+}

@@ -83,9 +83,7 @@ func (s *Store) run() {
 	defer close(s.ended)
 	for range s.wake {
 		for {
-			// Callers that were just answered, and are about to ask again, get
-			// to the queue first.
-			runtime.Gosched()
+			s.gather()
 			group, closing := s.take()
 			if len(group) == 0 {
 				if closing {
@@ -101,6 +99,21 @@ func (s *Store) run() {
 			s.spare = group[:0]
 			s.mu.Unlock()
 		}
+	}
+}
+
+// gather lets callers that were just answered, and are about to ask again, get
+// to the queue, as long as some do. It does not wait for time to pass.
+func (s *Store) gather() {
+	for before := -1; ; {
+		s.mu.Lock()
+		waiting := len(s.queue)
+		s.mu.Unlock()
+		if waiting <= before {
+			return
+		}
+		before = waiting
+		runtime.Gosched()
 	}
 }
 

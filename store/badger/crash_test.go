@@ -1,0 +1,292 @@
+package badger_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"berth/store"
+	"berth/store/badger"
+)
+
+// Names in the environment that make the test binary a writer.
+const (
+	writerDir   = "BERTH_TEST_STORE_WRITER"
+	writerLimit = "BERTH_TEST_STORE_COMMITS"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(writerDir); dir != "" {
+		os.Exit(write(dir))
+	}
+	os.Exit(m.Run())
+}
+
+// write opens a store, says "open", and commits from several goroutines,
+// writing each key with its revision when it was acknowledged.
+func write(dir string) int {
+	s, err := badger.Open(dir, badger.Options{})
+	if err != nil {
+		fmt.Println("error", err)
+		return 1
+	}
+	limit, _ := strconv.Atoi(os.Getenv(writerLimit))
+	fmt.Println("open")
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := 0; limit == 0 || n < limit; n++ {
+				key := fmt.Sprintf("w/%d/%d/%d", os.Getpid(), i, n)
+				var b store.Batch
+				b.IfAbsent(key)
+				b.Put(key, []byte(key))
+				b.Put(fmt.Sprintf("last/%d", i), []byte(key))
+				r, err := s.Commit(context.Background(), b)
+				if err != nil {
+					fmt.Println(outcome(err), err)
+					return
+				}
+				fmt.Println("done", key, int64(r))
+			}
+		})
+	}
+	wg.Wait()
+	_, err = s.Get(context.Background(), "w")
+	fmt.Println("get", outcome(err), s.Err() != nil)
+	select {
+	case <-s.Failed():
+		fmt.Println("failed")
+	default:
+	}
+	if s.Close() != nil {
+		return 2
+	}
+	return 0
+}
+
+func outcome(err error) string {
+	switch {
+	case errors.Is(err, store.ErrUnknown):
+		return "unknown"
+	case errors.Is(err, store.ErrClosed):
+		return "closed"
+	case errors.Is(err, store.ErrNotFound):
+		return "not found"
+	}
+	return "error"
+}
+
+func writer(t *testing.T, dir string, wrap ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append(wrap, self)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), writerDir+"="+dir)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// acknowledged reads what a writer says, key to revision.
+type acknowledged map[string]store.Revision
+
+func (a acknowledged) add(t *testing.T, line string) {
+	t.Helper()
+	var key string
+	var r int64
+	if _, err := fmt.Sscanf(line, "done %s %d", &key, &r); err != nil {
+		t.Errorf("the writer says %q", line)
+		return
+	}
+	a[key] = store.Revision(r)
+}
+
+// check compares what is there with what was acknowledged, and returns the
+// highest revision.
+func (a acknowledged) check(t *testing.T, s store.Store) {
+	t.Helper()
+	entries, last, err := s.List(t.Context(), "w/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := make(map[string]store.Revision)
+	for _, e := range entries {
+		there[e.Key] = e.Revision
+		if string(e.Value) != e.Key {
+			t.Errorf("%s holds %q", e.Key, e.Value)
+		}
+	}
+	for key, r := range a {
+		if there[key] != r {
+			t.Errorf("%s was acknowledged at %d and is at %d", key, r, there[key])
+		}
+		if r > last {
+			t.Errorf("%s was acknowledged at %d, above the store's %d", key, r, last)
+		}
+	}
+	// Both keys of a batch are there, or neither.
+	lasts, _, err := s.List(t.Context(), "last/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range lasts {
+		if there[string(e.Value)] != e.Revision {
+			t.Errorf("half a batch: %s has %q of %d, which is at %d", e.Key, e.Value, e.Revision, there[string(e.Value)])
+		}
+	}
+}
+
+// TestKill kills a writer at different moments, the first ones while it opens,
+// and looks each time whether the store opens and has all that was acknowledged.
+func TestKill(t *testing.T) {
+	rounds := 24
+	if testing.Short() {
+		rounds = 6
+	}
+	dir := t.TempDir()
+	all := make(acknowledged)
+	for round := range rounds {
+		if round%8 == 0 {
+			dir, all = t.TempDir(), make(acknowledged) // the first opening matters too
+		}
+		cmd := writer(t, dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// Half of the rounds after a time, wherever that is in opening; the
+		// others after a number of answers.
+		answers := 0
+		if round%2 == 0 {
+			timer := time.AfterFunc(time.Duration(2+7*(round%8))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+			defer timer.Stop()
+		} else {
+			answers = 1 + 40*(round%8)
+		}
+		seen := 0
+		for lines := bufio.NewReader(out); ; {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				break // an unfinished line was not said
+			}
+			if line == "open\n" {
+				continue
+			}
+			all.add(t, line)
+			if seen++; seen == answers {
+				_ = cmd.Process.Kill()
+			}
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Fatalf("round %d: the writer ended by itself", round)
+		}
+		s := open(t, dir)
+		all.check(t, s)
+		if err := s.Close(); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if t.Failed() {
+			t.Fatalf("after round %d", round)
+		}
+	}
+}
+
+// strace finds strace and whether it may trace here.
+func strace(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("strace")
+	if err == nil {
+		err = exec.Command(path, "-f", "-qq", "-e", "inject=fsync:error=EIO", "-o", os.DevNull, "true").Run()
+	}
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("strace is needed: %v", err)
+		}
+		t.Skipf("SKIPPED: strace cannot be used here: %v", err)
+	}
+	return path
+}
+
+// TestKillBetweenCreateAndTruncate kills a writer at each ftruncate of its
+// opening, which leaves an empty file.
+func TestKillBetweenCreateAndTruncate(t *testing.T) {
+	path := strace(t)
+	swept := 0
+	for n := 1; n <= 4; n++ {
+		dir := t.TempDir()
+		cmd := writer(t, dir, path, "-f", "-qq", "-o", os.DevNull, "-e", "trace=ftruncate",
+			"-e", fmt.Sprintf("inject=ftruncate:signal=KILL:when=%d", n))
+		cmd.Env = append(cmd.Env, writerLimit+"=1")
+		out, _ := cmd.Output()
+		files, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if info, err := os.Stat(file); err == nil && info.Size() == 0 && filepath.Ext(file) != ".lock" {
+				swept++
+			}
+		}
+		s, err := badger.Open(dir, badger.Options{})
+		if err != nil {
+			t.Errorf("killed at ftruncate %d, after %q: %v", n, out, err)
+			continue
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if swept == 0 {
+		t.Error("no kill left an empty file: this test shows nothing")
+	}
+}
+
+// TestSyncFails has every msync fail from some point on: who waits then learns
+// that the outcome is unknown, nobody is told that something was done, and the
+// store is closed for good; what was acknowledged before is there.
+func TestSyncFails(t *testing.T) {
+	path := strace(t)
+	dir := t.TempDir()
+	cmd := writer(t, dir, path, "-f", "-qq", "-o", os.DevNull, "-e", "trace=msync",
+		"-e", "inject=msync:error=EIO:when=60+")
+	cmd.Env = append(cmd.Env, writerLimit+"=1000000")
+	out, _ := cmd.Output() // closing may fail too
+	all := make(acknowledged)
+	count := make(map[string]int)
+	for line := range strings.Lines(string(out)) {
+		word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		count[word]++
+		if word == "done" {
+			if count["unknown"] > 0 {
+				// Lines of several goroutines: only the order of the store matters.
+				continue
+			}
+			all.add(t, line)
+		}
+	}
+	if count["unknown"] == 0 || count["unknown"]+count["closed"] != 8 || count["failed"] != 1 || count["error"] > 0 {
+		t.Errorf("the writer's answers: %v", count)
+	}
+	if !strings.Contains(string(out), "get closed true\n") {
+		t.Errorf("a read after the failure: %q", out[max(0, len(out)-300):])
+	}
+	if len(all) == 0 {
+		t.Error("nothing was acknowledged before the failure")
+	}
+	s := open(t, dir)
+	all.check(t, s)
+}

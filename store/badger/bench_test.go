@@ -122,10 +122,14 @@ func BenchmarkPut(b *testing.B) {
 			defer s.Close()
 			value := make([]byte, 150)
 			at := make([]store.Revision, callers)
+			keys := make([]string, callers)
+			for i := range keys {
+				keys[i] = fmt.Sprintf("leases/host/tcp/%05d", i)
+			}
 			b.ReportAllocs()
 			share(b, callers, func(caller, _ int) (err error) {
 				var batch store.Batch
-				key := "leases/host/tcp/" + string(rune('0'+caller))
+				key := keys[caller]
 				batch.If(key, at[caller])
 				batch.Put(key, value)
 				at[caller], err = s.Commit(b.Context(), batch)

@@ -150,6 +150,7 @@ func (a acknowledged) check(t *testing.T, s store.Store) {
 // TestKill kills a writer at different moments, the first ones while it opens,
 // and looks each time whether the store opens and has all that was acknowledged.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rounds := 24
 	if testing.Short() {
 		rounds = 6
@@ -224,6 +225,7 @@ func strace(t *testing.T) string {
 // TestKillBetweenCreateAndTruncate kills a writer at each ftruncate of its
 // opening, which leaves an empty file.
 func TestKillBetweenCreateAndTruncate(t *testing.T) {
+	t.Parallel()
 	path := strace(t)
 	swept := 0
 	for n := 1; n <= 4; n++ {
@@ -259,6 +261,7 @@ func TestKillBetweenCreateAndTruncate(t *testing.T) {
 // that the outcome is unknown, nobody is told that something was done, and the
 // store is closed for good; what was acknowledged before is there.
 func TestSyncFails(t *testing.T) {
+	t.Parallel()
 	path := strace(t)
 	dir := t.TempDir()
 	cmd := writer(t, dir, path, "-f", "-qq", "-o", os.DevNull, "-e", "trace=msync",

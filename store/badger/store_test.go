@@ -24,10 +24,12 @@ func open(t *testing.T, dir string) *badger.Store {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) store.Store { return open(t, t.TempDir()) })
 }
 
 func TestDurability(t *testing.T) {
+	t.Parallel()
 	storetest.RunDurable(t, func(t *testing.T) func(t *testing.T) store.Store {
 		dir := t.TempDir()
 		return func(t *testing.T) store.Store { return open(t, dir) }

@@ -224,7 +224,7 @@ func testListMoment(t *testing.T, s store.Store) {
 			}
 		})
 	}
-	for n := range 200 {
+	for n := range 100 {
 		var b store.Batch
 		b.Delete(fmt.Sprintf("token/%d", n))
 		b.Put(fmt.Sprintf("token/%d", n+1), nil)

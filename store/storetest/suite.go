@@ -14,8 +14,8 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 30 * time.Second
 
-// Run tests a store. Each call of open gives a store of its own, empty; the
-// suite closes it.
+// Run tests a store. Each call of open gives a store of its own, empty, which
+// the suite closes. The tests run in parallel.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	tests := []struct {
 		name string
@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			s := open(t)
 			t.Cleanup(func() {
 				if err := s.Close(); err != nil {
@@ -67,7 +68,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 
 // RunDurable tests what a store keeps when it is closed and opened again. Each
 // call of fresh prepares an empty place and returns what opens the store that
-// is there.
+// is there. The tests run in parallel.
 func RunDurable(t *testing.T, fresh func(t *testing.T) (open func(t *testing.T) store.Store)) {
 	tests := []struct {
 		name string
@@ -79,7 +80,10 @@ func RunDurable(t *testing.T, fresh func(t *testing.T) (open func(t *testing.T) 
 		{"an intent survives", testIntentSurvives},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) { test.run(t, fresh(t)) })
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t, fresh(t))
+		})
 	}
 }
 

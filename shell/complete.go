@@ -19,16 +19,16 @@ import (
 // askLimit is how long completion waits for the daemon.
 const askLimit = 300 * time.Millisecond
 
-// candidate is something that may stand at a place, and what it is.
-type candidate struct{ value, about string }
+// Candidate is something that may stand at a place, and what it is.
+type Candidate struct{ Value, About string }
 
 // completions are what readline proposes behind a line.
 func (s *Shell) completions(ctx context.Context, line string) readline.Completions {
 	var pairs []string
 	file := false
 	for _, c := range s.Complete(ctx, line) {
-		pairs = append(pairs, c.value, c.about)
-		file = file || strings.HasSuffix(c.value, "/")
+		pairs = append(pairs, c.Value, c.About)
+		file = file || strings.HasSuffix(c.Value, "/")
 	}
 	all := readline.CompleteValuesDescribed(pairs...)
 	if file {
@@ -40,7 +40,7 @@ func (s *Shell) completions(ctx context.Context, line string) readline.Completio
 // Complete proposes what may stand for the last word of a line: commands,
 // options, and the names that the daemon knows. It starts no daemon, and gives
 // one little time.
-func (s *Shell) Complete(ctx context.Context, line string) []candidate {
+func (s *Shell) Complete(ctx context.Context, line string) []Candidate {
 	words, last := lastWord(line)
 	words = withoutProgram(words)
 	node := s.grammar.model
@@ -102,18 +102,18 @@ func childNode(node *kong.Node, name string) *kong.Node {
 	return nil
 }
 
-func (s *Shell) commandsOf(node *kong.Node, last string) []candidate {
-	var all []candidate
+func (s *Shell) commandsOf(node *kong.Node, last string) []Candidate {
+	var all []Candidate
 	for _, child := range node.Children {
-		all = append(all, candidate{child.Name, child.Help})
+		all = append(all, Candidate{child.Name, child.Help})
 	}
 	if node == s.grammar.model {
-		all = append(all, candidate{"exit", "leave the prompt"})
+		all = append(all, Candidate{"exit", "leave the prompt"})
 	}
 	return matching(all, last)
 }
 
-func (s *Shell) manNames(words []string, last string) []candidate {
+func (s *Shell) manNames(words []string, last string) []Candidate {
 	node := s.grammar.node(words)
 	if node == nil {
 		return nil
@@ -123,20 +123,20 @@ func (s *Shell) manNames(words []string, last string) []candidate {
 
 // optionsOf are the options of a command, written as the last word begins: with
 // two dashes, or with one and then the letter where there is one.
-func optionsOf(node *kong.Node, last string) []candidate {
-	var all []candidate
+func optionsOf(node *kong.Node, last string) []Candidate {
+	var all []Candidate
 	for up := node; up != nil; up = up.Parent {
 		for _, flag := range up.Flags {
 			name := "-" + flag.Name
 			if strings.HasPrefix(last, "--") {
 				name = "--" + flag.Name
 			} else if flag.Short != 0 {
-				all = append(all, candidate{"-" + string(flag.Short), flag.Help})
+				all = append(all, Candidate{"-" + string(flag.Short), flag.Help})
 				if len(last) < 2 {
 					continue
 				}
 			}
-			all = append(all, candidate{name, flag.Help})
+			all = append(all, Candidate{name, flag.Help})
 		}
 	}
 	return matching(all, last)
@@ -169,12 +169,12 @@ func openFlag(g *grammar, node *kong.Node, words []string) *kong.Flag {
 	return nil
 }
 
-func matching(all []candidate, prefix string) []candidate {
-	var out []candidate
+func matching(all []Candidate, prefix string) []Candidate {
+	var out []Candidate
 	seen := make(map[string]bool)
 	for _, c := range all {
-		if strings.HasPrefix(c.value, prefix) && !seen[c.value] {
-			seen[c.value] = true
+		if strings.HasPrefix(c.Value, prefix) && !seen[c.Value] {
+			seen[c.Value] = true
 			out = append(out, c)
 		}
 	}
@@ -182,14 +182,14 @@ func matching(all []candidate, prefix string) []candidate {
 }
 
 // named are the names of a kind.
-func (s *Shell) named(ctx context.Context, kind, last string) []candidate {
+func (s *Shell) named(ctx context.Context, kind, last string) []Candidate {
 	switch kind {
 	case "format":
-		return []candidate{{string(asTable), ""}, {string(asJSON), ""}, {string(asYAML), ""}}
+		return []Candidate{{string(asTable), ""}, {string(asJSON), ""}, {string(asYAML), ""}}
 	case "protocol":
-		return []candidate{{"tcp", ""}, {"udp", ""}}
+		return []Candidate{{"tcp", ""}, {"udp", ""}}
 	case "all":
-		return []candidate{{"all", "all processes"}}
+		return []Candidate{{"all", "all processes"}}
 	case "file":
 		return files(last)
 	case "range", "port":
@@ -203,19 +203,19 @@ func (s *Shell) named(ctx context.Context, kind, last string) []candidate {
 }
 
 // files are the files whose path begins with last, folders with a slash behind.
-func files(last string) []candidate {
+func files(last string) []Candidate {
 	found, err := filepath.Glob(escapeGlob(last) + "*")
 	if err != nil {
 		return nil
 	}
-	var all []candidate
+	var all []Candidate
 	for _, path := range found {
 		about := ""
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			path += "/"
 			about = "folder"
 		}
-		all = append(all, candidate{path, about})
+		all = append(all, Candidate{path, about})
 	}
 	return all
 }
@@ -224,64 +224,64 @@ func escapeGlob(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(text)
 }
 
-func (s *Shell) rangeNames(ctx context.Context, kind string) []candidate {
+func (s *Shell) rangeNames(ctx context.Context, kind string) []Candidate {
 	ranges, err := s.client.Ranges(ctx, "")
 	if err != nil {
 		return nil
 	}
-	var all []candidate
+	var all []Candidate
 	for _, r := range ranges {
 		if kind == "range" {
-			all = append(all, candidate{r.Name, interval(r.Range)})
+			all = append(all, Candidate{r.Name, interval(r.Range)})
 			continue
 		}
-		all = append(all, candidate{r.Name + ":*", "any port of the range"})
+		all = append(all, Candidate{r.Name + ":*", "any port of the range"})
 		for _, p := range r.Active[:min(len(r.Active), 50)] {
-			all = append(all, candidate{r.Name + ":" + strconv.Itoa(p.Port), p.Holder})
+			all = append(all, Candidate{r.Name + ":" + strconv.Itoa(p.Port), p.Holder})
 		}
 	}
 	return all
 }
 
-func (s *Shell) distributionNames(ctx context.Context, kind string) []candidate {
+func (s *Shell) distributionNames(ctx context.Context, kind string) []Candidate {
 	ds, err := s.client.Distributions(ctx, "", "")
 	if err != nil {
 		return nil
 	}
-	var all []candidate
+	var all []Candidate
 	for _, d := range ds {
 		about := d.Name + " " + d.Version
 		switch kind {
 		case "distribution":
-			all = append(all, candidate{d.Name, strings.Join(d.Processes, ", ")})
+			all = append(all, Candidate{d.Name, strings.Join(d.Processes, ", ")})
 		case "version":
-			all = append(all, candidate{d.Version, d.Name})
+			all = append(all, Candidate{d.Version, d.Name})
 		case "profile":
 			for _, name := range d.Profiles {
-				all = append(all, candidate{name, about})
+				all = append(all, Candidate{name, about})
 			}
 		case "process":
 			for _, name := range d.Processes {
-				all = append(all, candidate{name, about})
+				all = append(all, Candidate{name, about})
 			}
 		}
 	}
 	return all
 }
 
-func (s *Shell) processNames(ctx context.Context, kind string) []candidate {
+func (s *Shell) processNames(ctx context.Context, kind string) []Candidate {
 	ps, err := s.client.Processes(ctx, api.Selector{}, kind == "ended")
 	if err != nil {
 		return nil
 	}
 	slices.SortFunc(ps, func(a, b api.Process) int { return a.ID - b.ID })
-	var all []candidate
+	var all []Candidate
 	for _, p := range ps {
 		id := p.ID
 		if kind == "pid" {
 			id = p.PID
 		}
-		all = append(all, candidate{strconv.Itoa(id), p.Name + " " + p.Status})
+		all = append(all, Candidate{strconv.Itoa(id), p.Name + " " + p.Status})
 	}
 	return all
 }

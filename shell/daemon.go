@@ -21,7 +21,7 @@ func (serveCommand) page() page {
 }
 
 func (serveCommand) run(ctx context.Context, s *Shell) error {
-	if s.prompting || s.depth > 0 {
+	if s.prompting || s.stdin || s.depth > 0 {
 		return &UsageError{Text: "the daemon is not run from the prompt or a script"}
 	}
 	if s.opts.Serve == nil {

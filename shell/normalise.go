@@ -60,11 +60,14 @@ type Line struct {
 	Help bool
 }
 
-// normalise turns the ways in which a line may be written into one. It knows
+// Normalise turns the ways in which a line may be written into one. It knows
 // the selected command, so that -word is an option where the command has one of
 // that name, short options never bundle, and values that may be left out can be
-// told from the words behind. What it returns, it leaves as it is.
+// told from the words behind. It leaves the Args that it returned as they are.
 // Errors are *UsageError.
+func (s *Shell) Normalise(words []string) (Line, error) { return s.grammar.table.normalise(words) }
+
+// normalise does the work of Normalise for the table that it is.
 func (root *command) normalise(words []string) (Line, error) {
 	n := normaliser{root: root, words: words}
 	return n.line()
@@ -82,7 +85,7 @@ type normaliser struct {
 }
 
 func (n *normaliser) fail(text string) error {
-	return &UsageError{Command: strings.Join(n.path, " "), Text: text}
+	return &UsageError{Command: strings.Join(n.path, " "), Text: oneLine(text)}
 }
 
 func (n *normaliser) line() (Line, error) {

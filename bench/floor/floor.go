@@ -1,12 +1,11 @@
-// Package floor measures what this machine's disk allows at most: records
-// appended to a file and synced, with nothing around them. Benchmarks of
+// Package floor measures the least that durable work costs on this machine:
+// records appended to a file and synced, with nothing around them. Benchmarks of
 // durable work report it beside their own figures, in the same run.
 package floor
 
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 )
 
@@ -35,7 +34,8 @@ func OneByOne(dir string, n int) (err error) {
 
 // Grouped has writers append n records altogether to a new file in dir. Each
 // writer waits until its record is synced before it gives the next one; the
-// records that wait are written and synced together.
+// records that wait at that moment are written and synced together, and nobody
+// is waited for.
 func Grouped(dir string, writers, n int) (err error) {
 	f, err := os.CreateTemp(dir, "floor")
 	if err != nil {
@@ -69,7 +69,6 @@ func Grouped(dir string, writers, n int) (err error) {
 	group := make([]chan error, 0, writers)
 	for first := range waiting {
 		group = append(group[:0], first)
-		runtime.Gosched() // who was just answered may ask again
 		for more := true; more; {
 			select {
 			case next, ok := <-waiting:

@@ -45,6 +45,10 @@ type kind struct {
 // kinds are looked through in their order: an error that is two of them is the
 // first, so the more precise ones stand first.
 var kinds = []kind{
+	// A store that failed is closed, too, and its cause says more.
+	{syscall.ENOSPC, api.CodeStore, http.StatusServiceUnavailable},
+	{syscall.EDQUOT, api.CodeStore, http.StatusServiceUnavailable},
+	{syscall.EIO, api.CodeStore, http.StatusServiceUnavailable},
 	{errStopping, api.CodeStopping, http.StatusServiceUnavailable},
 	{launcher.ErrClosed, api.CodeStopping, http.StatusServiceUnavailable},
 	{lease.ErrClosed, api.CodeStopping, http.StatusServiceUnavailable},
@@ -84,9 +88,6 @@ var kinds = []kind{
 	{store.ErrUnknown, api.CodeStore, http.StatusServiceUnavailable},
 	{store.ErrConflict, api.CodeStore, http.StatusServiceUnavailable},
 	{store.ErrTooLarge, api.CodeStore, http.StatusServiceUnavailable},
-	{syscall.ENOSPC, api.CodeStore, http.StatusServiceUnavailable},
-	{syscall.EDQUOT, api.CodeStore, http.StatusServiceUnavailable},
-	{syscall.EIO, api.CodeStore, http.StatusServiceUnavailable},
 
 	{nil, api.CodeInternal, http.StatusInternalServerError},
 }

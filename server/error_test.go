@@ -99,6 +99,7 @@ func TestErrors(t *testing.T) {
 		{errors.New("something else"), api.CodeInternal, 500},
 
 		// An error that is two of them is the more precise one.
+		{fmt.Errorf("%w: %w", store.ErrClosed, syscall.EIO), api.CodeStore, 503},
 		{fmt.Errorf("%w: %w", launcher.ErrExecRefused, lease.ErrRangeFull), api.CodeRangeFull, 409},
 		{fmt.Errorf("%w: %w", launcher.ErrExecRefused, lease.ErrRangeNotFound), api.CodeExecRefused, 409},
 	}

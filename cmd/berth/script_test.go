@@ -32,6 +32,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			dir := filepath.Join(env.WorkDir, "home")
 			env.Setenv("BERTH_HOME", dir)
+			// Under the race detector every program would sleep a second at its end.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Defer(func() { endDaemon(env.T(), dir) })
 			return nil
 		},
@@ -55,7 +57,7 @@ func endDaemon(t testscript.T, dir string) {
 	// A daemon that was killed is started again, to take up what it left.
 	for _, args := range [][]string{{"kill", "all", "-hard", "-w", "10"}, {"stop"}} {
 		cmd := exec.CommandContext(ctx, "berth", args...)
-		cmd.Env = append(os.Environ(), "BERTH_HOME="+dir)
+		cmd.Env = append(os.Environ(), "BERTH_HOME="+dir, "GORACE=atexit_sleep_ms=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Log("at the script's end: berth", args, err, string(out))
 		}

@@ -1,0 +1,77 @@
+package bench_test
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"testing"
+
+	"berth/launcher/gate"
+)
+
+func TestMain(m *testing.M) {
+	gate.Main()
+	if socket := os.Getenv(bareSocket); socket != "" {
+		serveBare(socket)
+		return
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		endAll()
+		os.Exit(130)
+	}()
+	code := m.Run()
+	if err := removeBuilt(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	if len(table.rows) > 0 {
+		fmt.Println()
+		writeTable(os.Stdout, table.rows)
+		fmt.Println()
+	}
+	os.Exit(code)
+}
+
+// started is what has to be ended, however the run ends.
+var started struct {
+	sync.Mutex
+	next int
+	end  map[int]func()
+}
+
+// endLater has end called once: at the end of the benchmark, or when the run is
+// interrupted.
+func endLater(b testing.TB, end func()) {
+	once := sync.OnceFunc(end)
+	started.Lock()
+	defer started.Unlock()
+	if started.end == nil {
+		started.end = make(map[int]func())
+	}
+	id := started.next
+	started.next++
+	started.end[id] = once
+	b.Cleanup(func() {
+		once()
+		started.Lock()
+		defer started.Unlock()
+		delete(started.end, id)
+	})
+}
+
+func endAll() {
+	started.Lock()
+	var all []func()
+	for _, end := range started.end {
+		all = append(all, end)
+	}
+	started.Unlock()
+	for _, end := range all {
+		end()
+	}
+}

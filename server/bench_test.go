@@ -15,7 +15,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"berth/api"
 	"berth/lease"
@@ -157,11 +159,27 @@ func sockets(b *testing.B) map[string]string {
 	return map[string]string{"bare": path, "berth": r.socket}
 }
 
+// cpu is the processor time that this process has used, which other load on
+// the machine changes less than the time that passes.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// reportCPU reports the processor time of an operation since a time.
+func reportCPU(b *testing.B, since time.Duration) {
+	b.ReportMetric(float64((cpu()-since).Microseconds())/float64(b.N), "cpu-µs/op")
+}
+
 // run sends requests of one kind from several clients, and reports how many a
-// second were answered.
+// second were answered, and what that cost client and server together.
 func run(b *testing.B, socket string, clients int, once func(*rawConn) error) {
 	var wg sync.WaitGroup
 	todo := make(chan struct{}, 1024)
+	began := cpu()
 	b.ResetTimer()
 	for range clients {
 		c := dialRaw(b, socket)
@@ -183,6 +201,7 @@ func run(b *testing.B, socket string, clients int, once func(*rawConn) error) {
 	}
 	close(todo)
 	wg.Wait()
+	reportCPU(b, began)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
 }
 
@@ -238,6 +257,7 @@ func BenchmarkHandler(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
+			began := cpu()
 			for range b.N {
 				w := httptest.NewRecorder()
 				r := httptest.NewRequest("POST", "/v1/leases", strings.NewReader(`{"ranges":["http"],"holder":"bench"}`))
@@ -252,6 +272,7 @@ func BenchmarkHandler(b *testing.B) {
 					b.Fatal(w.Code, w.Body)
 				}
 			}
+			reportCPU(b, began)
 		})
 	}
 }

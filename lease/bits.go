@@ -28,6 +28,18 @@ func (b *Bits) add(port int) {
 	b.top |= 1 << (port >> 12)
 }
 
+// fill adds every port, which 0 is not.
+func (b *Bits) fill() {
+	for i := range b.words {
+		b.words[i] = ^uint64(0)
+	}
+	for i := range b.summary {
+		b.summary[i] = ^uint64(0)
+	}
+	b.top = 1<<summaries - 1
+	b.words[0] &^= 1
+}
+
 func (b *Bits) remove(port int) {
 	if b.words[port>>6] &^= 1 << (port & 63); b.words[port>>6] != 0 {
 		return

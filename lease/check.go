@@ -120,16 +120,15 @@ func (m *Manager) checkMemory(stored map[string]Range) (errs []error) {
 	live, foreigners, loose := 0, 0, 0
 	for i, p := range [...]Protocol{TCP, UDP} {
 		t := &m.tables[i]
-		for port := range ports {
-			s := t.at(port)
-			if free := t.free.Has(port); free != (s == nil && port >= MinPort) {
-				errs = append(errs, fmt.Errorf("%s port %d: the bitmap says free %v, it has a slot: %v", p, port, free, s != nil))
-			}
-			if t.aside.Has(port) != (s != nil && !s.taken()) {
-				errs = append(errs, fmt.Errorf("%s port %d: the bitmap of what is set aside is wrong", p, port))
+		var free, set Bits
+		free.fill()
+		t.each(0, MaxPort, func(top *slot) bool {
+			free.remove(top.port)
+			if !top.taken() {
+				set.add(top.port)
 			}
 			mine := 0
-			for ; s != nil; s = s.under {
+			for s := top; s != nil; s = s.under {
 				if s.live {
 					live++
 					mine++
@@ -140,11 +139,18 @@ func (m *Manager) checkMemory(stored map[string]Range) (errs []error) {
 				if s.state == unsettled {
 					loose++
 				}
-				errs = append(errs, m.checkSlot(s, p, port)...)
+				errs = append(errs, m.checkSlot(s, p, top.port)...)
 			}
-			if mine > 1 {
-				errs = append(errs, fmt.Errorf("%s port %d is leased %d times on this host", p, port, mine))
+			if t.at(top.port) != top || mine > 1 {
+				errs = append(errs, fmt.Errorf("%s port %d is leased %d times on this host", p, top.port, mine))
 			}
+			return true
+		})
+		if free != t.free {
+			errs = append(errs, fmt.Errorf("the bitmap of free %s ports is not what the slots say", p))
+		}
+		if set != t.aside {
+			errs = append(errs, fmt.Errorf("the bitmap of %s ports that are set aside is not what the slots say", p))
 		}
 	}
 	if live != len(m.byID) {

@@ -134,7 +134,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 		unsettled: make(map[*slot]struct{}),
 	}
 	for i := range m.tables {
-		m.tables[i].init()
+		m.tables[i].free.fill()
 	}
 	undone, err := store.Recover(ctx, m.store, m.intentScope())
 	if err != nil {

@@ -83,7 +83,7 @@ func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
 func (m *Manager) pick(ctx context.Context, p *Plan, missing []int) error {
 	for {
 		r, err := m.pickFree(p, missing)
-		if err == nil || !errors.Is(err, ErrRangeFull) || p.rechecked[r.Name] {
+		if !errors.Is(err, errBlocked) {
 			return err
 		}
 		if p.rechecked == nil {
@@ -96,9 +96,13 @@ func (m *Manager) pick(ctx context.Context, p *Plan, missing []int) error {
 	}
 }
 
-// pickFree picks ports for the missing requests that have none yet. A
-// FullError comes with the range that is full, and the plan's ports have not
-// been given back, so that they can be kept while blocked ones are looked at.
+// errBlocked says that a range has no free port, and others that looking again
+// could make available.
+var errBlocked = errors.New("ports are blocked")
+
+// pickFree picks ports for the missing requests that have none yet. With
+// errBlocked comes the range to look at again, and the plan keeps the ports
+// that it has; with a FullError they have been given back.
 func (m *Manager) pickFree(p *Plan, missing []int) (Range, error) {
 	now := m.now().UTC().Round(0)
 	m.mu.Lock()
@@ -126,7 +130,7 @@ func (m *Manager) pickFree(p *Plan, missing []int) (Range, error) {
 				m.giveBackLocked(p)
 				return r, m.full(r, wanted(p, r.Name))
 			}
-			return r, ErrRangeFull
+			return r, errBlocked
 		}
 		if !r.Contains(port) || !m.table(r.Protocol).free.Has(port) {
 			return r, fmt.Errorf("range %s: the picking strategy chose port %d, which is not free", r.Name, port)

@@ -70,12 +70,6 @@ type table struct {
 	pages [ports / pageSize]*[pageSize]*slot
 }
 
-func (t *table) init() {
-	for port := MinPort; port <= MaxPort; port++ {
-		t.free.add(port)
-	}
-}
-
 // at returns the slot of port, nil if it is free.
 func (t *table) at(port int) *slot {
 	if p := t.pages[port/pageSize]; p != nil {

@@ -22,19 +22,18 @@ const askLimit = 300 * time.Millisecond
 // Candidate is something that may stand at a place, and what it is.
 type Candidate struct{ Value, About string }
 
-// completions are what readline proposes behind a line.
+// completions are what readline proposes behind a line. The blank behind a word
+// is part of it, as the library puts none there; the path of a folder has none.
 func (s *Shell) completions(ctx context.Context, line string) readline.Completions {
-	var pairs []string
-	file := false
+	var all []readline.Completion
 	for _, c := range s.Complete(ctx, line) {
-		pairs = append(pairs, c.Value, c.About)
-		file = file || strings.HasSuffix(c.Value, "/")
+		value := c.Value
+		if !strings.HasSuffix(value, "/") {
+			value += " "
+		}
+		all = append(all, readline.Completion{Value: value, Display: c.Value, Description: c.About})
 	}
-	all := readline.CompleteValuesDescribed(pairs...)
-	if file {
-		return all.NoSpace('/')
-	}
-	return all
+	return readline.CompleteRaw(all).NoSpace(' ').NoSort()
 }
 
 // Complete proposes what may stand for the last word of a line: commands,
@@ -281,7 +280,7 @@ func (s *Shell) processNames(ctx context.Context, kind string) []Candidate {
 		if kind == "pid" {
 			id = p.PID
 		}
-		all = append(all, Candidate{strconv.Itoa(id), p.Name + " " + p.Status})
+		all = append(all, Candidate{strconv.Itoa(id), p.Name + " " + p.Status + behind(" on ", portList(p.Ports))})
 	}
 	return all
 }

@@ -16,8 +16,6 @@ var (
 	ErrUnknownCommand = errors.New("unknown command")
 
 	errInterrupted = errors.New("interrupted")
-	errTold        = errors.New("told already") // the code counts, the text was printed
-	errLeave       = errors.New("leave the prompt")
 )
 
 // UsageError is wrong usage of a command. It is ErrUsage.
@@ -42,7 +40,7 @@ func (e *UsageError) Is(target error) bool {
 // exitCode is the exit code that an error stands for.
 func exitCode(err error) int {
 	switch {
-	case err == nil, errors.Is(err, errLeave):
+	case err == nil:
 		return ExitDone
 	case errors.Is(err, errInterrupted):
 		return ExitSignal

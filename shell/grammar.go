@@ -155,13 +155,13 @@ func (g *grammar) run(ctx context.Context, s *Shell, words []string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if err := p.command.run(ctx, s); err != nil {
+		if _, ok := errors.AsType[*LineError](err); ok {
+			return err // it says where it comes from
+		}
 		if u, ok := errors.AsType[*UsageError](err); ok {
 			if u.Command == "" {
 				u.Command = name
 			}
-			return err
-		}
-		if errors.Is(err, errLeave) || errors.Is(err, errTold) {
 			return err
 		}
 		return fmt.Errorf("%s: %w", name, err)

@@ -357,41 +357,48 @@ func quote(word string) string {
 	return "`" + word + "`"
 }
 
-// nearest is the name that is most like word, empty if none is much like it.
+// nearest is the name that is most like word, empty if none is much like it:
+// one slip in a short word, two in a longer one.
 func nearest(word string, names []string) string {
-	best, at := "", 3
-	if len(word) < 4 {
-		at = 2
+	best, at := "", 2
+	if len(word) > 5 {
+		at = 3
 	}
 	for _, name := range names {
-		if d := distance(word, name); d < at {
+		if d := distance(word, name); d < at && d < len(word) {
 			best, at = name, d
 		}
 	}
 	return best
 }
 
-// distance is the Levenshtein distance: how many letters must be put in, taken
-// out or changed to make a out of b. Long words are as far as they are long.
+// distance counts the slips that make b out of a: a letter put in, left out or
+// changed, or two neighbours swapped (optimal string alignment). Long words are
+// as far as they are long.
 func distance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 {
 		return max(len(a), len(b))
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			change := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
 				change++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, diagonal+1, row[j]+1)
+			d := min(change, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d = min(d, rows[i-2][j-2]+1)
+			}
+			rows[i][j] = d
 		}
 	}
-	return row[len(b)]
+	return rows[len(a)][len(b)]
 }

@@ -91,6 +91,8 @@ func TestNormalise(t *testing.T) {
 		{"no command", "", "no command is given; try berth --help"},
 		{"an unknown command", "frobnicate", "unknown command `frobnicate`; try berth --help"},
 		{"a near command", "deplyo x", "unknown command `deplyo`, did you mean deploy?"},
+		{"two letters swapped", "prot ls", "unknown command `prot`, did you mean port?"},
+		{"nothing near", "bogus", "unknown command `bogus`; try berth --help"},
 		{"a near one of a group", "port lss", "port: unknown command `lss`, did you mean ls?"},
 		{"a group alone", "port", "port: name one of add, del, ls, archive, unarchive; try berth port --help"},
 		{"an unknown option before the command", "-x port", "unknown option -x"},

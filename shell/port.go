@@ -83,7 +83,7 @@ func (c *portAddCommand) run(ctx context.Context, s *Shell) error {
 	added, err := s.client.AddRanges(ctx, in)
 	if err != nil {
 		if errors.Is(err, lease.ErrRangeLeased) && !c.Force {
-			return fmt.Errorf("%w; -f does it all the same", err)
+			return fmt.Errorf("%w (-f forces it)", err)
 		}
 		return err
 	}
@@ -137,7 +137,7 @@ func (c *portDelCommand) run(ctx context.Context, s *Shell) error {
 	out, err := s.client.DeleteRanges(ctx, c.Name, c.Force)
 	if err != nil {
 		if errors.Is(err, lease.ErrRangeLeased) && !c.Force {
-			return fmt.Errorf("%w; -f deletes it all the same", err)
+			return fmt.Errorf("%w (-f forces it)", err)
 		}
 		return err
 	}

@@ -21,6 +21,9 @@ func (s *Shell) prompt(ctx context.Context) error {
 	rl.Completer = func(line []rune, cursor int) readline.Completions {
 		return s.completions(ctx, string(line[:min(cursor, len(line))]))
 	}
+	if err := bindKeys(rl); err != nil {
+		return err
+	}
 	if err := s.history(rl); err != nil {
 		s.note("the history is not kept: %v", err)
 	}
@@ -40,6 +43,32 @@ func (s *Shell) prompt(ctx context.Context) error {
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// bindKeys sets the keys that are not as the library has them.
+func bindKeys(rl *readline.Shell) error {
+	// Tab puts in what all candidates share and lists them; the next ones go
+	// through the list.
+	if err := rl.Config.Set("menu-complete-display-prefix", true); err != nil {
+		return err
+	}
+	binds := []struct {
+		keymap, key, action string
+		macro               bool
+	}{
+		{"emacs", "\t", "menu-complete", false},
+		{"emacs-standard", "\t", "menu-complete", false},
+		{"vi-insert", "\t", "menu-complete", false},
+		// In the list, Ctrl-C would leave the list only; Ctrl-G, which the list
+		// does not know, leaves the line.
+		{"menu-select", "\x03", `\C-g`, true},
+	}
+	for _, b := range binds {
+		if err := rl.Config.Bind(b.keymap, b.key, b.action, b.macro); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // promptLine runs a line and tells whether it leaves the prompt.

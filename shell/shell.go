@@ -160,7 +160,7 @@ func (s *Shell) report(err error) int {
 		err = flush
 	}
 	code := exitCode(err)
-	if code != ExitDone && code != ExitSignal && code != ExitPipe && !errors.Is(err, errTold) {
+	if code != ExitDone && code != ExitSignal && code != ExitPipe {
 		fmt.Fprintf(s.err, "berth: %s\n", oneLine(err.Error()))
 	}
 	return code

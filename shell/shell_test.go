@@ -188,8 +188,8 @@ func TestExitCodes(t *testing.T) {
 		says string
 	}{
 		{"refused", []string{"port", "add", "-n", "a", "-min", "1", "-max", "1"}, "POST /v1/ranges", api.CodeRangeOverlaps, 1, "berth: port add: no way\n"},
-		{"leased without force", []string{"port", "del", "-n", "a"}, "DELETE /v1/ranges", api.CodeRangeLeased, 1, "berth: port del: no way; -f deletes it all the same\n"},
-		{"leased with clear", []string{"port", "add", "-n", "a", "-min", "1", "-max", "1", "-clear"}, "POST /v1/ranges", api.CodeRangeLeased, 1, "berth: port add: no way; -f does it all the same\n"},
+		{"leased without force", []string{"port", "del", "-n", "a"}, "DELETE /v1/ranges", api.CodeRangeLeased, 1, "berth: port del: no way (-f forces it)\n"},
+		{"leased with clear", []string{"port", "add", "-n", "a", "-min", "1", "-max", "1", "-clear"}, "POST /v1/ranges", api.CodeRangeLeased, 1, "berth: port add: no way (-f forces it)\n"},
 		{"not well formed", []string{"ps"}, "GET /v1/processes", api.CodeInvalid, 2, "berth: ps: no way\n"},
 		{"no such process in ps", []string{"ps", "-i", "9"}, "GET /v1/processes", api.CodeProcessNotFound, 4, "berth: ps: no way\n"},
 		{"no such process in kill", []string{"kill", "-i", "9"}, "POST /v1/processes/kill", api.CodeProcessNotFound, 4, "berth: kill: no way\n"},

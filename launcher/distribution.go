@@ -218,7 +218,7 @@ func (l *Launcher) Undeploy(ctx context.Context, name, version string) ([]Distri
 	}
 	var err error
 	if len(chosen) > 0 {
-		err = store.CommitAll(ctx, l.Store, l.Host, b)
+		err = store.CommitAll(ctx, l.Store, l.intentScope(), b)
 	}
 	removed := make([]Distribution, 0, len(chosen))
 	for _, d := range chosen {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"berth/proc"
+	"berth/store"
 )
 
 // Launcher deploys distributions and runs their processes. Its methods may be
@@ -56,6 +57,9 @@ func Open(ctx context.Context, o Options) (*Launcher, error) {
 	}
 	l.life, l.cancel = context.WithCancel(context.Background())
 	l.ports = newPortWatcher(l)
+	if _, err := store.Recover(ctx, l.Store, l.intentScope()); err != nil {
+		return nil, fmt.Errorf("undo what was left half done: %w", err)
+	}
 	if err := l.loadDistributions(ctx); err != nil {
 		return nil, err
 	}

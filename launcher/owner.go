@@ -320,7 +320,7 @@ func (u *unit) commitEnd(ctx context.Context, p Process, forget []int) error {
 		}
 	}
 	if len(leases) == 0 {
-		return store.CommitAll(ctx, u.l.Store, u.l.Host, b)
+		return store.CommitAll(ctx, u.l.Store, u.l.intentScope(), b)
 	}
 	err := u.l.Leases.Recuperate(ctx, leases, b)
 	if errors.Is(err, store.ErrUnknown) {

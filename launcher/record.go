@@ -10,6 +10,10 @@ func (l *Launcher) processPrefix() string { return "processes/" + l.Host + "/" }
 
 func (l *Launcher) processKey(id int) string { return l.processPrefix() + strconv.Itoa(id) }
 
+// intentScope is where batches that are larger than the store takes leave what
+// undoes them. It is not the lease manager's.
+func (l *Launcher) intentScope() string { return "launcher-" + l.Host }
+
 func encodeProcess(p Process) []byte {
 	b, err := json.Marshal(p)
 	if err != nil {

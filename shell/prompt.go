@@ -16,6 +16,9 @@ import (
 func (s *Shell) prompt(ctx context.Context) error {
 	s.prompting = true
 	defer func() { s.prompting = false }()
+	if v, _ := s.opts.Env("TERM"); v == "dumb" {
+		return s.plainPrompt(ctx)
+	}
 	rl := readline.NewShell()
 	rl.Prompt.Primary(func() string { return s.out.strong("berth") + "> " })
 	rl.Completer = func(line []rune, cursor int) readline.Completions {
@@ -47,6 +50,12 @@ func (s *Shell) prompt(ctx context.Context) error {
 
 // bindKeys sets the keys that are not as the library has them.
 func bindKeys(rl *readline.Shell) error {
+	// Asking the terminal where the cursor is loses keys that are typed meanwhile
+	// (https://github.com/reeflective/readline/pull/118), and hangs on terminals
+	// that do not answer. The prompt begins a line anyway.
+	if err := rl.Config.Set("cursor-position-probe", false); err != nil {
+		return err
+	}
 	// Tab puts in what all candidates share and lists them; the next ones go
 	// through the list.
 	if err := rl.Config.Set("menu-complete-display-prefix", true); err != nil {
@@ -69,6 +78,28 @@ func bindKeys(rl *readline.Shell) error {
 		}
 	}
 	return nil
+}
+
+// plainPrompt is the prompt of a terminal that can only print.
+func (s *Shell) plainPrompt(ctx context.Context) error {
+	for ctx.Err() == nil {
+		s.out.printf("berth> ")
+		if err := s.out.Flush(); err != nil {
+			return err
+		}
+		line, end, err := scriptLine(s.in)
+		if err != nil {
+			return err
+		}
+		if end && line == "" {
+			s.out.printf("\n")
+			return nil
+		}
+		if s.promptLine(ctx, line) {
+			return nil
+		}
+	}
+	return context.Cause(ctx)
 }
 
 // promptLine runs a line and tells whether it leaves the prompt.

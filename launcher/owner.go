@@ -12,6 +12,8 @@ import (
 	"berth/lease"
 	"berth/proc"
 	"berth/store"
+
+	"golang.org/x/sys/unix"
 )
 
 // groupPatience is how long the end of a process waits for what is left of its
@@ -262,12 +264,21 @@ func (u *unit) collect() proc.Exit {
 	return exit
 }
 
-// awaitGroup waits until the killed group has no members, so that none of them
-// is in the way when the ports are probed.
+// awaitGroup waits until the killed group has no living members, so that none
+// of them is in the way when the ports are probed. Zombies have no ports; one
+// that is not our child may stay for as long as its parent likes.
 func (u *unit) awaitGroup() {
+	leader := u.handle.Identity().PID
 	deadline := time.Now().Add(groupPatience)
 	for pause := time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 50*time.Millisecond) {
 		if errors.Is(u.handle.SignalGroup(0), proc.ErrGone) {
+			return
+		}
+		session, err := proc.Session(leader)
+		if err == nil && !slices.ContainsFunc(session, func(pid int) bool {
+			group, err := unix.Getpgid(pid)
+			return err == nil && group == leader
+		}) {
 			return
 		}
 		time.Sleep(pause)

@@ -124,7 +124,7 @@ func (s *Server) spool(name string, body io.Reader) (path string, err error) {
 		return "", newProblem(http.StatusRequestEntityTooLarge, api.CodeDistributionInvalid,
 			fmt.Sprintf("%s: larger than %d bytes", name, s.opts.MaxUpload))
 	case n == 0:
-		return "", invalid("body: %s is empty", name)
+		return "", newProblem(http.StatusUnprocessableEntity, api.CodeDistributionInvalid, name+": the file is empty")
 	}
 	return f.Name(), nil
 }

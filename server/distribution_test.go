@@ -68,6 +68,9 @@ func TestDeploy(t *testing.T) {
 	if p := r.problem(t, "POST", "/v1/distributions?filename=demo.zip", content+"x"); !errors.Is(&p, api.CodeDistributionInvalid) || p.Status != 413 {
 		t.Errorf("too large: %+v", p)
 	}
+	if p := r.problem(t, "POST", "/v1/distributions?filename=demo.zip", ""); !errors.Is(&p, api.CodeDistributionInvalid) || p.Detail != "demo.zip: the file is empty" {
+		t.Errorf("empty: %+v", p)
+	}
 	left, err := os.ReadDir(filepath.Dir(file))
 	if err != nil {
 		t.Fatal(err)

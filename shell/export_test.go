@@ -45,7 +45,7 @@ func Described() []Description {
 }
 
 // Parses reads a line and does not run it.
-func Parses(words []string) error {
-	_, err := newGrammar().parse(words)
+func (s *Shell) Parses(words []string) error {
+	_, err := s.grammar.parse(words)
 	return err
 }

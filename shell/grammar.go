@@ -46,18 +46,34 @@ type runner interface {
 type grammar struct {
 	model *kong.Node
 	table *command
+	fresh *parser // nil once a line was read with it
 }
 
 func newGrammar() *grammar {
-	_, parser := newParser()
-	return &grammar{model: parser.Model.Node, table: tableOf(parser.Model.Node, nil)}
+	p := newParser()
+	return &grammar{model: p.kong.Model.Node, table: tableOf(p.kong.Model.Node, nil), fresh: p}
 }
 
-// newParser makes a parser with a struct of its own: a script runs commands
-// while its own is still in use.
-func newParser() (*commands, *kong.Kong) {
-	c := new(commands)
-	return c, kong.Must(c, kong.Name("berth"), kong.NoDefaultHelp())
+// parser is kong with the struct that it fills.
+type parser struct {
+	commands commands
+	kong     *kong.Kong
+}
+
+func newParser() *parser {
+	p := new(parser)
+	p.kong = kong.Must(&p.commands, kong.Name("berth"), kong.NoDefaultHelp())
+	return p
+}
+
+// parser returns a parser that no command in progress uses: a script runs
+// commands while it is one. Making one is most of what a short command costs.
+func (g *grammar) parser() *parser {
+	if p := g.fresh; p != nil {
+		g.fresh = nil
+		return p
+	}
+	return newParser()
 }
 
 // parsed is a line that is a command.
@@ -73,8 +89,8 @@ func (g *grammar) parse(words []string) (parsed, error) {
 	if err != nil || line.Help {
 		return parsed{line: line}, err
 	}
-	c, parser := newParser()
-	ctx, err := parser.Parse(line.Args)
+	p := g.parser()
+	ctx, err := p.kong.Parse(line.Args)
 	if err != nil {
 		return parsed{}, g.usage(line, err)
 	}
@@ -82,7 +98,7 @@ func (g *grammar) parse(words []string) (parsed, error) {
 	if !ok {
 		return parsed{}, fmt.Errorf("%s is not a command that runs", strings.Join(line.Path, " "))
 	}
-	return parsed{line: line, global: c, command: cmd}, nil
+	return parsed{line: line, global: &p.commands, command: cmd}, nil
 }
 
 // usage words an error of kong's as one of ours. Values that are not well

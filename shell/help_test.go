@@ -12,6 +12,7 @@ import (
 // example is a line that the grammar takes.
 func TestHelpStyle(t *testing.T) {
 	n := 0
+	s := shell.New(shell.Options{})
 	for _, c := range shell.Described() {
 		t.Run(c.Path, func(t *testing.T) {
 			check := func(what, text string) {
@@ -46,7 +47,7 @@ func TestHelpStyle(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := shell.Parses(words); err != nil {
+				if err := s.Parses(words); err != nil {
 					t.Errorf("example %s: %v", line, err)
 				}
 				if c.Path != "" && !strings.HasPrefix(line, c.Path) {

@@ -128,7 +128,7 @@ func (c *undeployCommand) run(ctx context.Context, s *Shell) error {
 	if err != nil {
 		return err
 	}
-	s.noneMatch(len(out.Undeployed), c.Distribution+" "+c.Version, "distribution", "")
+	s.noneMatch(c.Output, len(out.Undeployed), c.Distribution+" "+c.Version, "distribution", "")
 	return list(s, c.Output, lists(out.Undeployed), func() {
 		for _, d := range out.Undeployed {
 			s.out.printf("undeployed %s %s\n", d.Name, d.Version)

@@ -53,7 +53,7 @@ func (c *execCommand) run(ctx context.Context, s *Shell) error {
 	for _, warning := range out.Warnings {
 		s.note("warning: %s", warning)
 	}
-	if len(out.Processes) == 0 {
+	if len(out.Processes) == 0 && c.Output == asTable {
 		s.note("no process was started")
 	}
 	return list(s, c.Output, withPorts(out.Processes), func() {

@@ -172,7 +172,7 @@ func (g *grammar) run(ctx context.Context, s *Shell, words []string) error {
 	}
 	if err := p.command.run(ctx, s); err != nil {
 		if _, ok := errors.AsType[*LineError](err); ok {
-			return err // it says where it comes from
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		if u, ok := errors.AsType[*UsageError](err); ok {
 			if u.Command == "" {

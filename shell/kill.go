@@ -125,7 +125,7 @@ func (t *target) print(s *Shell, as format, out api.Affected, err error) error {
 	if err != nil {
 		return byID(err)
 	}
-	s.noneMatch(len(out.Processes), t.String(), "process", "")
+	s.noneMatch(as, len(out.Processes), t.String(), "process", "")
 	return list(s, as, withPorts(out.Processes), func() {
 		for _, p := range out.Processes {
 			if p.PID == 0 || p.Status == api.StatusEnded {

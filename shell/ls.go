@@ -27,7 +27,7 @@ func (c *lsCommand) run(ctx context.Context, s *Shell) error {
 	if err != nil {
 		return err
 	}
-	s.noneMatch(len(ds), strings.TrimSpace(c.Distribution+" "+c.Version), "distribution", "deploy one with deploy FILE")
+	s.noneMatch(c.Output, len(ds), strings.TrimSpace(c.Distribution+" "+c.Version), "distribution", "deploy one with deploy FILE")
 	return list(s, c.Output, lists(ds), func() {
 		if len(ds) == 0 {
 			return

@@ -141,9 +141,7 @@ func (c *portDelCommand) run(ctx context.Context, s *Shell) error {
 		}
 		return err
 	}
-	if len(out.Deleted) == 0 {
-		s.note("no range matches %s", c.Name)
-	}
+	s.noneMatch(c.Output, len(out.Deleted), c.Name, "range", "")
 	return list(s, c.Output, out.Deleted, func() {
 		for _, r := range out.Deleted {
 			s.out.printf("deleted %s %s %s\n", r.Name, interval(r), r.Protocol)
@@ -176,7 +174,7 @@ func (c *portLsCommand) run(ctx context.Context, s *Shell) error {
 		ranges[i].Active = notNil(ranges[i].Active)
 		ranges[i].SetAside = notNil(ranges[i].SetAside)
 	}
-	s.noneMatch(len(ranges), c.Name, "range", "add one with port add")
+	s.noneMatch(c.Output, len(ranges), c.Name, "range", "add one with port add")
 	return list(s, c.Output, ranges, func() {
 		if len(ranges) > 0 {
 			s.out.table(rangeTable(s.out, ranges))
@@ -184,10 +182,10 @@ func (c *portLsCommand) run(ctx context.Context, s *Shell) error {
 	})
 }
 
-// noneMatch tells that a list is empty, and why.
-func (s *Shell) noneMatch(n int, pattern, noun, otherwise string) {
+// noneMatch tells people that a list is empty, and why. Programs read [].
+func (s *Shell) noneMatch(as format, n int, pattern, noun, otherwise string) {
 	switch {
-	case n > 0:
+	case n > 0 || as != asTable:
 	case pattern != "":
 		s.note("no %s matches %s", noun, pattern)
 	case otherwise != "":

@@ -75,7 +75,7 @@ func (c *psCommand) run(ctx context.Context, s *Shell) error {
 	if err != nil {
 		return byID(err)
 	}
-	s.noneMatch(len(ps), c.String(), "process", "")
+	s.noneMatch(c.Output, len(ps), c.String(), "process", "")
 	return list(s, c.Output, withPorts(ps), func() {
 		if len(ps) > 0 {
 			s.out.table(processTable(s.out, ps, c.Ports, c.All))

@@ -41,17 +41,17 @@ func TestScript(t *testing.T) {
 		{"quotes", `echo "a  b" 'c  d' e\ f`, "a  b c  d e f\n", "", 0, nil},
 		{"variables", "echo ${GREETING} ${corus.server.host} ${corus.server.port} ${corus.process.dir}/gc.log '${GREETING}'",
 			"hello world 10.0.0.1 ${corus.server.port} ${corus.process.dir}/gc.log ${GREETING}\n", "", 0, nil},
-		{"a failure", "echo a\n# comment\nkill -i 9\necho b", "a\n", "berth: FILE:3: kill: not there\n", 4, []string{`POST /v1/processes/kill {"ids":[9]}`}},
-		{"wrong usage", "echo a\nport add -n x\necho b", "a\n", "berth: FILE:2: port add: option -min is missing; try berth port add --help\n", 2, nil},
-		{"an unknown command", "frob", "", "berth: FILE:1: unknown command `frob`; try berth --help\n", 2, nil},
-		{"an open quote", "echo a\necho \"b\n", "a\n", "berth: FILE:2: a quote is not closed; try berth --help\n", 2, nil},
-		{"a script of a script", "echo a\nscript " + nested + "\necho b", "a\nnested\n", "berth: FILE:2: " + nested + ":3: ps: not there\n", 4, []string{"GET /v1/processes?id=9"}},
+		{"a failure", "echo a\n# comment\nkill -i 9\necho b", "a\n", "berth: script: FILE:3: kill: not there\n", 4, []string{`POST /v1/processes/kill {"ids":[9]}`}},
+		{"wrong usage", "echo a\nport add -n x\necho b", "a\n", "berth: script: FILE:2: port add: option -min is missing; try berth port add --help\n", 2, nil},
+		{"an unknown command", "frob", "", "berth: script: FILE:1: unknown command `frob`; try berth --help\n", 2, nil},
+		{"an open quote", "echo a\necho \"b\n", "a\n", "berth: script: FILE:2: a quote is not closed; try berth --help\n", 2, nil},
+		{"a script of a script", "echo a\nscript " + nested + "\necho b", "a\nnested\n", "berth: script: FILE:2: script: " + nested + ":3: ps: not there\n", 4, []string{"GET /v1/processes?id=9"}},
 		{"exit", "echo a\nexit\necho b", "a\n", "", 0, nil},
 		{"help goes on", "ver --help\necho a", "berth ver: show versions\n\nUsage: berth ver\n\nOptions:\n  -h, --help         show the help of the command\n  -cluster [HOST,…]  do it on these hosts of the cluster; without HOST on all\n\nExamples:\n  berth ver\n      show versions\na\n", "", 0, nil},
 		{"no match goes on", "port del -n x\necho a", "a\n", "no range matches x\n", 0, []string{"DELETE /v1/ranges?name=x"}},
-		{"a script that is not there", "script none", "", "berth: FILE:1: script: open none: no such file or directory\n", 1, nil},
+		{"a script that is not there", "script none", "", "berth: script: FILE:1: script: open none: no such file or directory\n", 1, nil},
 		{"a script that runs itself", "script " + loop, "", "more than 16 deep", 1, nil},
-		{"serve", "serve", "", "berth: FILE:1: serve: the daemon is not run from the prompt or a script; try berth serve --help\n", 2, nil},
+		{"serve", "serve", "", "berth: script: FILE:1: serve: the daemon is not run from the prompt or a script; try berth serve --help\n", 2, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -77,6 +77,9 @@ func TestScript(t *testing.T) {
 					In: strings.NewReader(way.input), Variables: map[string]string{"corus.server.host": "10.0.0.1"},
 				}, way.args...)
 				want := strings.ReplaceAll(tt.err, "FILE:", way.prefix)
+				if way.name == "input" {
+					want = strings.Replace(want, "berth: script: ", "berth: ", 1)
+				}
 				ok := got.err == want
 				if tt.name == "a script that runs itself" {
 					ok = strings.Contains(got.err, tt.err)

@@ -301,9 +301,12 @@ func TestFormats(t *testing.T) {
 		for _, args := range [][]string{{"ps"}, {"ls"}, {"port", "ls"}, {"kill", "all"}, {"port", "del", "-n", "x"}, {"undeploy", "-d", "x", "-v", "y"}} {
 			for _, as := range []string{"json", "yaml"} {
 				got := d.run(t, "", append(slices.Clone(args), "-o", as)...)
-				if got.code != 0 || strings.TrimSpace(got.out) != "[]" || !strings.HasPrefix(got.err, "no ") && !strings.HasPrefix(got.err, "there is no ") {
+				if got.code != 0 || strings.TrimSpace(got.out) != "[]" || got.err != "" {
 					t.Errorf("%v as %s: code %d, out %q, err %q", args, as, got.code, got.out, got.err)
 				}
+			}
+			if got := d.run(t, "", args...); got.code != 0 || got.out != "" || !strings.HasPrefix(got.err, "no ") && !strings.HasPrefix(got.err, "there is no ") {
+				t.Errorf("%v: code %d, out %q, err %q", args, got.code, got.out, got.err)
 			}
 		}
 	})

@@ -1,10 +1,14 @@
 package badger
 
 import (
+	"errors"
 	"fmt"
 
 	"berth/store"
 )
+
+// errNotClosed says that Badger did not end in time.
+var errNotClosed = errors.New("it has not ended")
 
 // FailedError is what a store answers after a write or a sync has failed. It
 // is store.ErrClosed, and its cause can be unwrapped. What was answered before

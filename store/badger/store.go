@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	driver "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -25,7 +27,12 @@ type Options struct {
 	// History is the most changes that are kept, in memory, for watches that
 	// begin in the past; of their keys and values at most 1 MiB. Default 4,096.
 	History int
+
+	// CloseLimit is how long Close waits for Badger. Default 5 s.
+	CloseLimit time.Duration
 }
+
+const defaultCloseLimit = 5 * time.Second
 
 // Sizes of Badger's parts. They are bound to each other: a transaction may
 // have 15 % of a memtable, a batch has to fit into a transaction with its
@@ -46,6 +53,8 @@ type Store struct {
 	lock *os.File
 	feed *feed.Feed
 	log  *slog.Logger
+
+	closeLimit time.Duration
 
 	// reading is held by readers, and by Close to wait for them.
 	reading sync.RWMutex
@@ -112,7 +121,7 @@ func open(dir string, opts Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s := &Store{
-		db: db, lock: lock, log: log,
+		db: db, lock: lock, log: log, closeLimit: cmp.Or(opts.CloseLimit, defaultCloseLimit),
 		wake: make(chan struct{}, 1), failed: make(chan struct{}), ended: make(chan struct{}),
 	}
 	if err := s.committer.load(db); err != nil {
@@ -282,8 +291,21 @@ func (s *Store) Close() error {
 		s.reading.Lock()
 		s.shut = true
 		s.reading.Unlock()
-		if err := s.db.Close(); err != nil {
-			s.closeErr = fmt.Errorf("close store: %w", err)
+		// Badger tries for ever to write its tables, even where the folder is
+		// gone or the disk full. What was answered is in its log already.
+		closed := make(chan error, 1)
+		go func() { closed <- s.db.Close() }()
+		limit := time.NewTimer(s.closeLimit)
+		defer limit.Stop()
+		select {
+		case err := <-closed:
+			if err != nil {
+				s.closeErr = fmt.Errorf("close store: %w", err)
+			}
+		case <-limit.C:
+			// It may write still, so the lock stays until the process ends.
+			s.closeErr = fmt.Errorf("close store: %w after %v: is its folder gone, or the disk full? nothing acknowledged is lost", errNotClosed, s.closeLimit)
+			return
 		}
 		if err := s.lock.Close(); err != nil && s.closeErr == nil {
 			s.closeErr = fmt.Errorf("unlock store: %w", err)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"berth/store"
 	"berth/store/badger"
@@ -143,5 +144,33 @@ func TestSweepKeepsOthers(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A store whose folder was moved away closes all the same.
+func TestCloseWithoutFolder(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "store")
+	s, err := badger.Open(dir, badger.Options{CloseLimit: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b store.Batch
+	b.Put("a", []byte("1"))
+	if _, err := s.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	first := s.Close()
+	if first == nil || !strings.Contains(first.Error(), "has not ended") {
+		t.Errorf("closed with %v", first)
+	}
+	if again := s.Close(); !errors.Is(again, first) {
+		t.Errorf("closed again with %v", again)
+	}
+	if _, err := s.Get(t.Context(), "a"); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("after closing: %v", err)
 	}
 }

@@ -98,7 +98,13 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
-	defer closing(&err, "close the store", st.Close)
+	defer func() {
+		// Closing writes tables by their paths. Those of a folder that was
+		// replaced are another daemon's; what was answered is in the log already.
+		if !errors.Is(err, errReplaced) {
+			closing(&err, "close the store", st.Close)
+		}
+	}()
 
 	leases, err := lease.Open(ctx, lease.Options{Store: st, Logger: d.log})
 	if err != nil {

@@ -31,6 +31,10 @@ func (s *Shell) prompt(ctx context.Context) error {
 		s.note("the history is not kept: %v", err)
 	}
 	for ctx.Err() == nil {
+		s.out.printf("%s", roomBelow)
+		if err := s.out.Flush(); err != nil {
+			return err
+		}
 		line, err := rl.Readline()
 		switch {
 		case errors.Is(err, io.EOF):
@@ -47,6 +51,11 @@ func (s *Shell) prompt(ctx context.Context) error {
 	}
 	return context.Cause(ctx)
 }
+
+// roomBelow makes sure that there are rows below the cursor, and stays where it
+// is. Without asking the terminal, the library does not know when it is on the
+// last row, and would then write over what was printed before.
+const roomBelow = "\n\n\x1b[2A"
 
 // bindKeys sets the keys that are not as the library has them.
 func bindKeys(rl *readline.Shell) error {

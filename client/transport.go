@@ -23,6 +23,9 @@ const base = "http://berth"
 // maxProblem is how many bytes of an error's body are read.
 const maxProblem = 1 << 20
 
+// readTries is how often a request that only reads is sent at most.
+const readTries = 3
+
 func newTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
 		DialContext:         dial,
@@ -105,9 +108,17 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, lost(ctx, err)
+	var resp *http.Response
+	for try := 1; ; try++ {
+		if resp, err = c.http.Do(req); err == nil {
+			break
+		}
+		err = lost(ctx, err)
+		// A daemon that was killed takes connections for a moment still. To read
+		// again does no harm, and has another one started.
+		if method != http.MethodGet || try == readTries || !errors.Is(err, ErrConnectionLost) {
+			return nil, err
+		}
 	}
 	if resp.StatusCode/100 == 2 {
 		return resp, nil

@@ -67,6 +67,9 @@ func Open(ctx context.Context, o Options) (*Launcher, error) {
 		_ = l.Close()
 		return nil, err
 	}
+	if _, err := l.ports.RunOnce(); err != nil {
+		l.Logger.Error("cannot see who listens", "error", err)
+	}
 	return l, nil
 }
 

@@ -315,6 +315,11 @@ func TestReopen(t *testing.T) {
 	if got, want := numbers(live), []int{22250, 22252, 22253}; !slices.Equal(got, want) {
 		t.Errorf("live ports %v, want %v", got, want)
 	}
+	for _, p := range live {
+		if p.Ports[0].State != launcher.PortListening {
+			t.Errorf("the port of %s is %s", p.Title(), p.Ports[0].State)
+		}
+	}
 	dead, err := w.Process(before[1].ID)
 	if err != nil || dead.Status != launcher.Ended || !strings.Contains(dead.Exit.Reason, "away") {
 		t.Errorf("the dead one is %+v, %+v, %v", dead, dead.Exit, err)

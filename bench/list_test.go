@@ -1,15 +1,16 @@
 package bench_test
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
 	"time"
 
-	"github.com/prometheus/procfs"
-
 	"berth/api"
 	"berth/internal/require"
+	"berth/proc"
 )
 
 // BenchmarkList runs the commands that list, while five hundred processes run,
@@ -86,17 +87,13 @@ type footprint struct{ megabytes, threads float64 }
 
 func footprintOf(b *testing.B, pid int) footprint {
 	b.Helper()
-	p, err := procfs.NewProc(pid)
+	memory, err := proc.Memory(pid)
 	if err != nil {
 		b.Fatal(err)
 	}
-	status, err := p.NewStatus()
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
 		b.Fatal(err)
 	}
-	stat, err := p.Stat()
-	if err != nil {
-		b.Fatal(err)
-	}
-	return footprint{float64(status.VmRSS) / 1e6, float64(stat.NumThreads)}
+	return footprint{float64(memory) / 1e6, float64(len(threads))}
 }

@@ -96,7 +96,7 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 		return fmt.Errorf("list the processes: %w", err)
 	}
 	known := make(map[string]bool, len(entries))
-	var takenUp sync.WaitGroup
+	var live []*unit
 	var ended []Process
 	for _, e := range entries {
 		name := strings.TrimPrefix(e.Key, prefix)
@@ -111,20 +111,25 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 			l.Logger.Error("a process record cannot be read and is left alone; its ports stay leased", "key", e.Key, "error", err)
 			continue
 		}
-		if !p.Live() {
-			ended = append(ended, p)
-			l.units[id] = newUnit(l, p, nil)
-			continue
-		}
 		u := newUnit(l, p, nil)
 		l.units[id] = u
-		takenUp.Go(func() { u.takeUp(ctx) })
+		if p.Live() {
+			live = append(live, u)
+		} else {
+			ended = append(ended, p)
+		}
 	}
 	slices.SortFunc(ended, func(a, b Process) int {
 		return cmp.Or(a.EndedAt.Compare(b.EndedAt), a.ID-b.ID)
 	})
 	for _, p := range ended {
 		l.ended = append(l.ended, p.ID)
+	}
+	// Only now that all are known: what has ended meanwhile changes the maps,
+	// and is the last of those that ended.
+	var takenUp sync.WaitGroup
+	for _, u := range live {
+		takenUp.Go(func() { u.takeUp(ctx) })
 	}
 	takenUp.Wait()
 	l.sweep(filepath.Join(l.Home, "processes"), known)

@@ -42,7 +42,7 @@ type daemon struct {
 func berth(b testing.TB) string {
 	b.Helper()
 	return buildOnce(b, "berth", func(path string) error {
-		return command("go", "build", "-C", "..", "-o", path, "./cmd/berth")
+		return command("go", "build", "-C", "..", "-buildvcs=false", "-o", path, "./cmd/berth")
 	})
 }
 

@@ -50,11 +50,12 @@ func berth(b testing.TB) string {
 // benchmark its processes and it are ended.
 func startDaemon(b testing.TB) *daemon {
 	b.Helper()
+	binary := berth(b)
 	home, err := os.MkdirTemp("", "berth-bench")
 	if err != nil {
 		b.Fatal(err)
 	}
-	d := &daemon{binary: berth(b), home: home, stamp: filepath.Join(home, "stamp")}
+	d := &daemon{binary: binary, home: home, stamp: filepath.Join(home, "stamp")}
 	log, err := os.Create(filepath.Join(home, "berth.log"))
 	if err != nil {
 		b.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"berth/home"
+	"berth/internal/require"
 )
 
 func env(pairs ...string) func(string) string {
@@ -85,9 +86,7 @@ func TestFind(t *testing.T) {
 
 // The folder under /tmp is refused where it is not its user's alone.
 func TestFindUnsafe(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("SKIPPED: needs root, to give a folder to another user")
-	}
+	require.Root(t) // to give a folder to another user
 	const uid = 1999123458
 	dir := fmt.Sprintf("/tmp/berth-%d", uid)
 	vars := env("HOME=/home/u")

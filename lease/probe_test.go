@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"berth/internal/require"
 	"berth/lease"
 )
 
@@ -119,22 +120,16 @@ func reexec(t *testing.T, test string, attr *syscall.SysProcAttr) {
 	}
 }
 
-// needRoot skips a test that has to change the user or the network.
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: this test needs root")
-	}
-}
-
 func TestProbePrivileged(t *testing.T) {
-	needRoot(t)
+	require.Root(t)
 	reexec(t, "TestProbePrivilegedChild", &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET})
 }
 
+// TestProbePrivilegedChild is the other side of TestProbePrivileged, and
+// nothing by itself.
 func TestProbePrivilegedChild(t *testing.T) {
 	if os.Getenv("LEASE_TEST") != "TestProbePrivilegedChild" {
-		t.Skip("run by TestProbePrivileged")
+		return
 	}
 	// The first unprivileged port may be lower on this machine; a new network
 	// begins with the default.
@@ -149,13 +144,16 @@ func TestProbePrivilegedChild(t *testing.T) {
 }
 
 func TestProbeWithoutIPv6(t *testing.T) {
-	needRoot(t)
+	require.Root(t)
+	require.Tool(t, "ip")
 	reexec(t, "TestProbeWithoutIPv6Child", &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS})
 }
 
+// TestProbeWithoutIPv6Child is the other side of TestProbeWithoutIPv6, and
+// nothing by itself.
 func TestProbeWithoutIPv6Child(t *testing.T) {
 	if os.Getenv("LEASE_TEST") != "TestProbeWithoutIPv6Child" {
-		t.Skip("run by TestProbeWithoutIPv6")
+		return
 	}
 	if err := exec.Command("ip", "link", "set", "lo", "up").Run(); err != nil {
 		t.Logf("ip: %v; the wildcard address needs no interface", err)

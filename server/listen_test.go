@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"berth/internal/require"
 	"berth/server"
 )
 
@@ -112,9 +113,7 @@ func TestListenUmask(t *testing.T) {
 
 // Another user's connection is closed even where the file would let it in.
 func TestListenPeer(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("SKIPPED: needs root, to connect as another user")
-	}
+	require.Root(t) // to connect as another user
 	r := newRig(t)
 	dir := filepath.Dir(r.socket)
 	for _, open := range []struct {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"berth/internal/require"
 	"berth/sockdiag"
 )
 
@@ -145,9 +146,7 @@ func TestOwnerIsProxy(t *testing.T) {
 
 // A user sees that a port of another user is taken, but not by whom.
 func TestOwnerCannotBeSeen(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("SKIPPED: only root can start a process of another user")
-	}
+	require.Root(t) // to start a process of another user
 	b := bind(t, "tcp4", "127.0.0.1:0", false)
 	binary, err := os.Open("/proc/self/exe")
 	if err != nil {

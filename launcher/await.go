@@ -15,6 +15,7 @@ import (
 // awaitListening waits until every process listens on its ports. It fails at
 // once when one of them ends.
 func (l *Launcher) awaitListening(ctx context.Context, units []*unit, wait time.Duration) error {
+	defer l.ports.await()()
 	return l.await(ctx, units, wait, "does not listen on", func(_ int, p Process) (bool, error) {
 		if !p.Live() {
 			return false, l.endedError(p)
@@ -26,6 +27,7 @@ func (l *Launcher) awaitListening(ctx context.Context, units []*unit, wait time.
 // awaitListeningAgain waits until every process was started again since before
 // and listens on its ports.
 func (l *Launcher) awaitListeningAgain(ctx context.Context, units []*unit, before []Process, wait time.Duration) error {
+	defer l.ports.await()()
 	return l.await(ctx, units, wait, "does not listen on", func(i int, p Process) (bool, error) {
 		if !p.Live() {
 			return false, l.endedError(p)

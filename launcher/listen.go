@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"berth/lease"
@@ -10,9 +11,11 @@ import (
 )
 
 // The pauses between two looks at who listens: short after something was
-// started, and longer and longer while nothing changes.
+// started, and longer and longer while nothing changes, but never as long as
+// that while somebody waits for it.
 const (
 	shortestPause = 4 * time.Millisecond
+	awaitedPause  = 12 * time.Millisecond
 	longestPause  = time.Second
 )
 
@@ -20,8 +23,9 @@ const (
 // all processes: the listening sockets are asked for once, and only the
 // descriptors of those processes are read whose port has a listener.
 type portWatcher struct {
-	l    *Launcher
-	kick chan struct{}
+	l        *Launcher
+	kick     chan struct{}
+	awaiting atomic.Int32 // how many wait for processes to listen
 }
 
 func newPortWatcher(l *Launcher) *portWatcher {
@@ -34,6 +38,13 @@ func (w *portWatcher) wake() {
 	case w.kick <- struct{}{}:
 	default:
 	}
+}
+
+// await has the watcher look often until the returned function is called.
+func (w *portWatcher) await() (done func()) {
+	w.awaiting.Add(1)
+	w.wake()
+	return func() { w.awaiting.Add(-1) }
 }
 
 // Run looks until ctx ends. It returns nil then.
@@ -54,7 +65,11 @@ func (w *portWatcher) Run(ctx context.Context) error {
 		case <-w.kick:
 			pause = shortestPause
 		case <-again:
-			pause = min(pause*5/4, longestPause)
+			longest := longestPause
+			if w.awaiting.Load() > 0 {
+				longest = awaitedPause
+			}
+			pause = min(pause*5/4, longest)
 		}
 	}
 }

@@ -358,7 +358,7 @@ func badScripts(h *host) []badCase {
 		{"not there", words("script notthere.berth"), 4, "notthere.berth:1: kill: "},
 		{"quote that does not end", words("script quote.berth"), 2, "quote.berth:3: "},
 		{"script that runs itself", words("script again.berth"), 1, "does again.berth run itself?"},
-		{"script within a script", words("script outer.berth"), 2, "outer.berth:2: usage.berth:3: "},
+		{"script within a script", words("script outer.berth"), 2, "usage.berth:3: ps: unknown option -frob"},
 		{"daemon in a script", words("script serve.berth"), 2, "serve.berth:1: "},
 		{"no text", words("script binary.berth"), 2, "binary.berth:1: "},
 		{"no file", words("script none.berth"), 1, "none.berth"},

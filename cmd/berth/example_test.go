@@ -46,6 +46,7 @@ func portsOf(ps []api.Process) []int {
 // that is refused, and a port that comes back when its process is gone. A
 // foreign program has one of the ports when it begins.
 func TestDocumentExample(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	m := portBlock(t)
 	interval := fmt.Sprintf("[%d - %d]", m, m+5)
@@ -199,6 +200,7 @@ func checkActive(t *testing.T, h *host, ps []api.Process) {
 // The lists have the keys that the design promises, and those that the API
 // adds to them; no other ones.
 func TestListKeys(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	m := portBlock(t)
 	h.write("demo/META-INF/corus.xml", documentDescriptor)
@@ -259,6 +261,7 @@ func checkKeys(t *testing.T, what []string, element map[string]any, want string)
 
 // The same lines do the same however they are typed.
 func TestWaysToType(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		words func(words []string) []string // how the options are written
@@ -278,6 +281,7 @@ func TestWaysToType(t *testing.T) {
 		}, "berth: line 4: exec: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			h := newHost(t)
 			m := portBlock(t)
 			h.write("demo/META-INF/corus.xml", documentDescriptor)

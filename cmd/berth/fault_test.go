@@ -56,15 +56,18 @@ func (h *host) daemonPID() int {
 // and with the machine, and returns what runs.
 func (h *host) settled() []api.Process {
 	h.t.Helper()
-	var ps []api.Process
+	ps := h.ps() // starts a daemon where there is none
 	var why string
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		ps = h.ps()
 		if why = h.unsettled(ps); why == "" {
 			break
 		}
 		if time.Now().After(deadline) {
 			h.t.Fatalf("it does not settle: %s\n%+v\nthe log:\n%s", why, ps, h.log())
+		}
+		var err error
+		if ps, err = h.client.Processes(h.t.Context(), api.Selector{}, false); err != nil {
+			h.t.Fatal(err)
 		}
 	}
 	h.check(ps)
@@ -154,6 +157,7 @@ func identities(ps []api.Process) map[int]string {
 
 // What outlives the daemon, however that ended, is the same to the next one.
 func TestFaultAdoption(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		end  func(h *host)
@@ -162,6 +166,7 @@ func TestFaultAdoption(t *testing.T) {
 		{"stopped", func(h *host) { h.run("stop") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			h, m := newFaultHost(t, 6)
 			h.run(append(execOne, "-i", "4")...)
 			before := h.settled()
@@ -205,6 +210,7 @@ func TestFaultAdoption(t *testing.T) {
 
 // Clients that find no daemon at the same time get one.
 func TestFaultStartTogether(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	results := make(chan result, 6)
 	for range cap(results) {
@@ -223,6 +229,7 @@ func TestFaultStartTogether(t *testing.T) {
 // The daemon that a command starts holds none of its descriptors open, or who
 // reads from them would wait for the daemon's end.
 func TestFaultStartedBySubstitution(t *testing.T) {
+	t.Parallel()
 	h := newHost(t)
 	for _, script := range []string{
 		`x=$(berth ps -o json) && echo "got $x"`,
@@ -247,6 +254,7 @@ func TestFaultStartedBySubstitution(t *testing.T) {
 // A daemon whose folder is moved away ends by itself and says why; with the
 // folder back in its place everything is as it was.
 func TestFaultHomeRenamed(t *testing.T) {
+	t.Parallel()
 	h, _ := newFaultHost(t, 6)
 	h.run(append(execOne, "-i", "2")...)
 	before := h.settled()
@@ -274,6 +282,7 @@ func TestFaultHomeRenamed(t *testing.T) {
 // A daemon that is killed while it opens its state folder, the first time and
 // later, leaves one that opens.
 func TestFaultKilledWhileOpening(t *testing.T) {
+	t.Parallel()
 	random, rounds := seeded(t, 4)
 	serve := func(h *host) (begun time.Time, end func()) {
 		cmd := h.command(context.Background(), "berth", "serve")
@@ -329,6 +338,9 @@ func seeded(t *testing.T, few int) (*rand.Rand, int) {
 	}
 	seed := number("BERTH_FAULT_SEED", rand.Uint64())
 	t.Logf("BERTH_FAULT_SEED=%d", seed)
+	if hasRaceDetector() { // every start takes ten times as long
+		few /= 2
+	}
 	return rand.New(rand.NewPCG(seed, 0)), int(number("BERTH_FAULT_ROUNDS", uint64(few)))
 }
 
@@ -336,6 +348,7 @@ func seeded(t *testing.T, few int) (*rand.Rand, int) {
 // start, end and restart processes, and change ranges and distributions. After
 // each kill all that was answered holds, and everything agrees.
 func TestFaultKilledAtRandom(t *testing.T) {
+	t.Parallel()
 	random, rounds := seeded(t, 10)
 	h, m := newFaultHost(t, blockSize)
 	var actors []*actor

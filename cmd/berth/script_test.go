@@ -32,6 +32,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			dir := filepath.Join(env.WorkDir, "home")
 			env.Setenv("BERTH_HOME", dir)
+			// A program with the race detector in it sleeps a second before it
+			// exits otherwise.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			// Under the race detector every program would sleep a second at its end.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Defer(func() { endDaemon(env.T(), dir) })

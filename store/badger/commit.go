@@ -3,7 +3,6 @@ package badger
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -83,7 +82,10 @@ func (s *Store) run() {
 	defer close(s.ended)
 	for range s.wake {
 		for {
-			s.gather()
+			if err := s.checkpointErr(); err != nil {
+				s.fail(err, nil, nil)
+				return
+			}
 			group, closing := s.take()
 			if len(group) == 0 {
 				if closing {
@@ -102,21 +104,6 @@ func (s *Store) run() {
 	}
 }
 
-// gather lets callers that were just answered, and are about to ask again, get
-// to the queue, as long as some do. It does not wait for time to pass.
-func (s *Store) gather() {
-	for before := -1; ; {
-		s.mu.Lock()
-		waiting := len(s.queue)
-		s.mu.Unlock()
-		if waiting <= before {
-			return
-		}
-		before = waiting
-		runtime.Gosched()
-	}
-}
-
 // take empties the queue.
 func (s *Store) take() (group []*request, closing bool) {
 	s.mu.Lock()
@@ -125,17 +112,21 @@ func (s *Store) take() (group []*request, closing bool) {
 	return group, s.closing
 }
 
-// commitAll commits a group, in several transactions if it is too large for
-// one, and answers.
+// commitAll commits a group, in several records if it is too large for one,
+// and answers.
 func (s *Store) commitAll(group []*request) error {
 	c := &s.committer
 	for len(group) > 0 {
 		n := c.evaluate(group)
-		if err := c.write(s.db); err != nil {
-			s.fail(err, group[:n], group[n:])
-			return err
+		if c.revision >= c.first {
+			s.turnIfFull()
+			if err := s.journal.append(c.first, c.revision, c.events); err != nil {
+				s.fail(err, group[:n], group[n:])
+				return err
+			}
+			s.overlay.add(c.revision, c.events)
+			s.feed.Publish(c.events)
 		}
-		s.feed.Publish(c.events)
 		for i, r := range group[:n] {
 			if a := c.answers[i]; a != withdrawn {
 				r.done <- a

@@ -9,18 +9,15 @@ import (
 	"berth/store"
 )
 
-// committer knows the revision of every key, decides on batches and writes
-// them. Only the goroutine of run uses it.
+// committer knows the revision of every key and decides on batches. Only the goroutine of run uses it.
 type committer struct {
 	index    map[string]store.Revision
 	revision store.Revision // the last one given
 
-	// Of the transaction at hand; the slices are used again.
+	// Of the group at hand; the slices are used again.
 	answers []answer
 	events  []store.Event
-	entries []driver.Entry
-	keys    []byte // what the entries' keys are made of
-	changed bool
+	first   store.Revision // of the group, if it changed anything
 }
 
 // withdrawn stands for a batch whose caller has gone.
@@ -57,11 +54,11 @@ func (c *committer) load(db *driver.DB) error {
 const entryOverhead = 1 + revisionBytes + 32
 
 // evaluate decides on the first n batches of a group, as many as one
-// transaction takes, and prepares their answers, events and entries. Each batch
+// record of the journal takes, and prepares their answers and events. Each batch
 // sees those before it.
 func (c *committer) evaluate(group []*request) (n int) {
-	c.answers, c.events, c.entries, c.keys = c.answers[:0], c.events[:0], c.entries[:0], c.keys[:0]
-	c.changed = false
+	c.answers, c.events = c.answers[:0], c.events[:0]
+	c.first = c.revision + 1
 	bytes, ops, valueBytes := 0, 0, 0
 	for _, r := range group {
 		size := r.batch.Size() + len(r.batch.Ops)*entryOverhead
@@ -74,14 +71,14 @@ func (c *committer) evaluate(group []*request) (n int) {
 			continue
 		}
 		for i := range r.batch.Ops {
-			valueBytes += revisionBytes + len(r.batch.Ops[i].Value)
+			valueBytes += len(r.batch.Ops[i].Value)
 		}
 		bytes += size
 		ops += len(r.batch.Ops)
 		c.answers = append(c.answers, answer{})
 		n++
 	}
-	// The values of a transaction share one piece of memory, which the feed
+	// The values of a group share one piece of memory, which the feed
 	// keeps as long as one of its events.
 	values := make([]byte, 0, valueBytes)
 	for i, r := range group[:n] {
@@ -101,10 +98,8 @@ func (c *committer) apply(b store.Batch, values []byte) (answer, []byte) {
 		}
 	}
 	c.revision++
-	c.changed = true
 	for _, op := range b.Ops {
 		event := store.Event{Entry: store.Entry{Key: op.Key, Revision: c.revision}, Deleted: op.Delete}
-		entry := driver.Entry{}
 		if op.Delete {
 			if c.index[op.Key] == 0 {
 				continue
@@ -113,46 +108,43 @@ func (c *committer) apply(b store.Batch, values []byte) (answer, []byte) {
 		} else {
 			c.index[op.Key] = c.revision
 			start := len(values)
-			values = binary.BigEndian.AppendUint64(values, uint64(c.revision))
 			values = append(values, op.Value...)
-			entry.Value = values[start:len(values):len(values)]
-			event.Value = entry.Value[revisionBytes:]
+			event.Value = values[start:len(values):len(values)]
 		}
-		entry.Key = c.key(op.Key)
-		c.entries = append(c.entries, entry)
 		c.events = append(c.events, event)
 	}
 	return answer{revision: c.revision}, values
 }
 
-// key makes Badger's key in memory that is used again for the next transaction.
-func (c *committer) key(key string) []byte {
-	start := len(c.keys)
-	c.keys = append(append(c.keys, dataMark), key...)
-	return c.keys[start:len(c.keys):len(c.keys)]
-}
-
-// write writes the transaction at hand and returns when the disk has it.
-func (c *committer) write(db *driver.DB) error {
-	if !c.changed {
-		return nil
-	}
+// writeChanges writes changes into Badger, in as many transactions as it takes,
+// the revision with the last one, and returns when the disk has them.
+func writeChanges(db *driver.DB, changes map[string]store.Event, last store.Revision) error {
 	txn := db.NewTransaction(true)
-	defer txn.Discard()
-	for i := range c.entries {
-		e := &c.entries[i]
+	defer func() { txn.Discard() }()
+	bytes, entries := 0, 0
+	for key, c := range changes {
+		size := len(key) + len(c.Value) + entryOverhead
+		if entries > 0 && (bytes+size > groupBytes || entries == groupEntries) {
+			if err := txn.Commit(); err != nil {
+				return err
+			}
+			txn = db.NewTransaction(true)
+			bytes, entries = 0, 0
+		}
+		bytes += size
+		entries++
 		var err error
-		if e.Value == nil {
-			err = txn.Delete(e.Key)
+		if c.Deleted {
+			err = txn.Delete(dataKey(key))
 		} else {
-			err = txn.SetEntry(e)
+			stored := binary.BigEndian.AppendUint64(make([]byte, 0, revisionBytes+len(c.Value)), uint64(c.Revision))
+			err = txn.Set(dataKey(key), append(stored, c.Value...))
 		}
 		if err != nil {
-			return fmt.Errorf("key %q: %w", e.Key[1:], err)
+			return fmt.Errorf("key %q: %w", key, err)
 		}
 	}
-	last := binary.BigEndian.AppendUint64(nil, uint64(c.revision))
-	if err := txn.Set(revisionKey, last); err != nil {
+	if err := txn.Set(revisionKey, binary.BigEndian.AppendUint64(nil, uint64(last))); err != nil {
 		return err
 	}
 	return txn.Commit()

@@ -32,10 +32,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// smallJournal has a turn every hundred commits or so.
+const smallJournal = 16 << 10
+
 // write opens a store, says "open", and commits from several goroutines,
 // writing each key with its revision when it was acknowledged.
 func write(dir string) int {
-	s, err := badger.Open(dir, badger.Options{})
+	// A small journal turns often: kills come while Badger gets what it has, too.
+	s, err := badger.Open(dir, badger.Options{JournalBytes: smallJournal})
 	if err != nil {
 		fmt.Println("error", err)
 		return 1
@@ -255,15 +259,15 @@ func TestKillBetweenCreateAndTruncate(t *testing.T) {
 	}
 }
 
-// TestSyncFails has every msync fail from some point on: who waits then learns
+// TestSyncFails has every fdatasync fail from some point on: who waits then learns
 // that the outcome is unknown, nobody is told that something was done, and the
 // store is closed for good; what was acknowledged before is there.
 func TestSyncFails(t *testing.T) {
 	t.Parallel()
 	path := strace(t)
 	dir := t.TempDir()
-	cmd := writer(t, dir, path, "-f", "-qq", "-o", os.DevNull, "-e", "trace=msync",
-		"-e", "inject=msync:error=EIO:when=60+")
+	cmd := writer(t, dir, path, "-f", "-qq", "-o", os.DevNull, "-e", "trace=fdatasync",
+		"-e", "inject=fdatasync:error=EIO:when=60+")
 	cmd.Env = append(cmd.Env, writerLimit+"=1000000")
 	out, _ := cmd.Output() // closing may fail too
 	all := make(acknowledged)

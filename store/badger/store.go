@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -27,6 +28,10 @@ type Options struct {
 	// History is the most changes that are kept, in memory, for watches that
 	// begin in the past; of their keys and values at most 1 MiB. Default 4,096.
 	History int
+
+	// JournalBytes is how large each of the journal's two files is before Badger
+	// gets what it has. Default 4 MiB.
+	JournalBytes int64
 
 	// CloseLimit is how long Close waits for Badger. Default 5 s.
 	CloseLimit time.Duration
@@ -73,6 +78,10 @@ type Store struct {
 	closeErr  error
 
 	committer committer
+	journal   *journal    // written by the committer
+	under     *checkpoint // the last one, begun by the committer
+	overlay   overlay
+	broken    error // of a checkpoint; guarded by mu
 }
 
 var _ store.Store = (*Store)(nil)
@@ -124,7 +133,17 @@ func open(dir string, opts Options) (_ *Store, err error) {
 		db: db, lock: lock, log: log, closeLimit: cmp.Or(opts.CloseLimit, defaultCloseLimit),
 		wake: make(chan struct{}, 1), failed: make(chan struct{}), ended: make(chan struct{}),
 	}
+	s.overlay.fresh = make(map[string]store.Event)
 	if err := s.committer.load(db); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	if s.journal, err = openJournal(dir, cmp.Or(opts.JournalBytes, defaultJournalBytes)); err == nil {
+		if err = s.recover(); err != nil {
+			_ = s.journal.close()
+		}
+	}
+	if err != nil {
 		_ = db.Close()
 		return nil, err
 	}
@@ -173,8 +192,10 @@ func (s *Store) failureLocked() error {
 	return nil
 }
 
-// view runs a read, unless the store is closed or has failed.
-func (s *Store) view(ctx context.Context, read func(txn *driver.Txn) error) error {
+// view runs a read, unless the store is closed or has failed. Over is called
+// with the overlay locked, at the moment that the transaction sees; unless it
+// answers true, read follows.
+func (s *Store) view(ctx context.Context, over func() bool, read func(txn *driver.Txn) error) error {
 	s.reading.RLock()
 	defer s.reading.RUnlock()
 	if s.shut {
@@ -188,13 +209,30 @@ func (s *Store) view(ctx context.Context, read func(txn *driver.Txn) error) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.db.View(read)
+	s.overlay.mu.RLock()
+	if over() {
+		s.overlay.mu.RUnlock()
+		return nil
+	}
+	txn := s.db.NewTransaction(false)
+	s.overlay.mu.RUnlock()
+	defer txn.Discard()
+	return read(txn)
 }
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, key string) (store.Entry, error) {
 	e := store.Entry{Key: key}
-	err := s.view(ctx, func(txn *driver.Txn) error {
+	deleted := false
+	err := s.view(ctx, func() bool {
+		change, ok := s.overlay.getLocked(key)
+		if ok {
+			deleted = change.Deleted
+			e = change.Entry
+			e.Value = bytes.Clone(e.Value)
+		}
+		return ok
+	}, func(txn *driver.Txn) error {
 		item, err := txn.Get(dataKey(key))
 		if errors.Is(err, driver.ErrKeyNotFound) {
 			return store.ErrNotFound
@@ -205,6 +243,9 @@ func (s *Store) Get(ctx context.Context, key string) (store.Entry, error) {
 		e, err = entryOf(item)
 		return err
 	})
+	if err == nil && deleted {
+		err = store.ErrNotFound
+	}
 	if err != nil {
 		return store.Entry{}, err
 	}
@@ -228,10 +269,11 @@ func entryOf(item *driver.Item) (store.Entry, error) {
 func (s *Store) List(ctx context.Context, prefix string) ([]store.Entry, store.Revision, error) {
 	var entries []store.Entry
 	var revision store.Revision
-	err := s.view(ctx, func(txn *driver.Txn) (err error) {
-		if revision, err = lastRevision(txn); err != nil {
-			return err
-		}
+	var changes []store.Event
+	err := s.view(ctx, func() bool {
+		revision, changes = s.overlay.revision, s.overlay.underLocked(prefix)
+		return false
+	}, func(txn *driver.Txn) (err error) {
 		it := txn.NewIterator(driver.IteratorOptions{Prefix: dataKey(prefix)})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
@@ -249,7 +291,7 @@ func (s *Store) List(ctx context.Context, prefix string) ([]store.Entry, store.R
 	if err != nil {
 		return nil, 0, err
 	}
-	return entries, revision, nil
+	return merge(entries, changes), revision, nil
 }
 
 // lastRevision is the revision of the last batch that a transaction sees.
@@ -294,7 +336,13 @@ func (s *Store) Close() error {
 		// Badger tries for ever to write its tables, even where the folder is
 		// gone or the disk full. What was answered is in its log already.
 		closed := make(chan error, 1)
-		go func() { closed <- s.db.Close() }()
+		go func() {
+			var err error
+			if s.Err() == nil {
+				err = s.finish()
+			}
+			closed <- errors.Join(err, s.db.Close(), s.journal.close())
+		}()
 		limit := time.NewTimer(s.closeLimit)
 		defer limit.Stop()
 		select {

@@ -152,9 +152,9 @@ func (a acknowledged) check(t *testing.T, s store.Store) {
 	}
 }
 
-// TestKill kills a writer at different moments, the first ones while it opens,
+// TestFaultKill kills a writer at different moments, the first ones while it opens,
 // and looks each time whether the store opens and has all that was acknowledged.
-func TestKill(t *testing.T) {
+func TestFaultKill(t *testing.T) {
 	t.Parallel()
 	rounds := 24
 	if testing.Short() {
@@ -224,9 +224,9 @@ func strace(t *testing.T) string {
 	return path
 }
 
-// TestKillBetweenCreateAndTruncate kills a writer at each ftruncate of its
+// TestFaultKillBetweenCreateAndTruncate kills a writer at each ftruncate of its
 // opening, which leaves an empty file.
-func TestKillBetweenCreateAndTruncate(t *testing.T) {
+func TestFaultKillBetweenCreateAndTruncate(t *testing.T) {
 	t.Parallel()
 	path := strace(t)
 	swept := 0
@@ -259,10 +259,10 @@ func TestKillBetweenCreateAndTruncate(t *testing.T) {
 	}
 }
 
-// TestSyncFails has every fdatasync fail from some point on: who waits then learns
+// TestFaultSync has every fdatasync fail from some point on: who waits then learns
 // that the outcome is unknown, nobody is told that something was done, and the
 // store is closed for good; what was acknowledged before is there.
-func TestSyncFails(t *testing.T) {
+func TestFaultSync(t *testing.T) {
 	t.Parallel()
 	path := strace(t)
 	dir := t.TempDir()

@@ -228,9 +228,10 @@ func (u *unit) takeUp(ctx context.Context) {
 	p := u.snapshot()
 	handle, err := proc.Open(p.Identity)
 	if err != nil {
-		u.mu.Lock()
-		u.reason = "ended while the daemon was away"
-		u.mu.Unlock()
+		u.because("ended while the daemon was away")
+		if p.Status == Starting && p.Again {
+			u.update(func(p *Process) { p.Status = Restarting }) // it is still to be started
+		}
 		_ = u.happened(ctx, exited)
 		if u.snapshot().Live() {
 			u.own() // it was restarting, and was started again
@@ -241,6 +242,9 @@ func (u *unit) takeUp(ctx context.Context) {
 	switch p.Status {
 	case Starting:
 		_ = u.happened(ctx, executed)
+		if p.Again {
+			u.startedAgain(ctx)
+		}
 	case Stopping, Restarting:
 		// The signal may not have been sent: the record comes first.
 		if err := u.do(terminate); err != nil {

@@ -360,6 +360,37 @@ func TestRestartIsCompletedByTheNextDaemon(t *testing.T) {
 	}
 }
 
+// The daemon was killed when the new incarnation was written down, and before
+// its gate was open: it never ran, and is still to be started.
+func TestRestartKilledBehindTheGate(t *testing.T) {
+	w := newWorld(t, tcp("http", 22262, 22263))
+	w.deploy(process("p", httpPort, "serve"))
+	p := w.exec("p", 1)[0]
+	w.close()
+	killAndReap(t, p.Identity.PID)
+	e, err := w.store.Get(t.Context(), "processes/local/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, w.store, e.Key, strings.Replace(string(e.Value), `"status":"starting"`, `"status":"starting","again":true`, 1))
+	w.open()
+	listening := func(q launcher.Process) bool {
+		return q.Status == launcher.Running && q.Ports[0].State == launcher.PortListening
+	}
+	again := w.awaitProcess(p.ID, listening)
+	if again.Ports[0].Number != p.Ports[0].Number || again.Identity == p.Identity {
+		t.Errorf("again %+v, before %+v", again, p)
+	}
+
+	// The restart is complete now: an end while the daemon is away is an end.
+	w.close()
+	killAndReap(t, again.Identity.PID)
+	w.open()
+	if q, err := w.Process(p.ID); err != nil || q.Live() {
+		t.Errorf("after its end it is %+v, %v", q, err)
+	}
+}
+
 func TestEndedAreRememberedAndForgotten(t *testing.T) {
 	w := newWorld(t, tcp("http", 22270, 22279))
 	w.deploy(process("p", httpPort, "serve"))

@@ -42,6 +42,9 @@ type Process struct {
 	// Instance tells the processes of one exec apart, from 0.
 	Instance int    `json:"instance"`
 	Status   Status `json:"status"`
+	// Again says that the process is being started again by a restart: if it is
+	// not there, its gate may never have been opened, and it is still to be started.
+	Again bool `json:"again,omitempty"`
 	// Identity is who it is to the kernel; zero until it was started, and of
 	// the last one when it ended.
 	Identity proc.Identity `json:"identity,omitzero"`

@@ -147,6 +147,18 @@ func (u *unit) startAgain(ctx context.Context) {
 		return // its exit comes
 	}
 	_ = u.happened(ctx, executed)
+	u.startedAgain(ctx)
+}
+
+// startedAgain writes down that a restart is complete.
+func (u *unit) startedAgain(ctx context.Context) {
+	p := u.update(func(p *Process) { p.Again = false })
+	p.Status = Starting // what is stored of a process that runs
+	var b store.Batch
+	b.Put(u.l.processKey(p.ID), encodeProcess(p))
+	if _, err := u.l.Store.Commit(ctx, b); err != nil {
+		u.l.Logger.Error("cannot record that a restart is complete", "process", p.Title(), "error", err)
+	}
 }
 
 // prepareAgain starts the child of a restart and writes it down.
@@ -159,7 +171,8 @@ func (u *unit) prepareAgain(ctx context.Context, p *Process) (*incarnation, erro
 	if err != nil {
 		return nil, err
 	}
-	p.Status, p.Identity, p.StartedAt = Starting, i.handle.Identity(), u.l.Now().UTC().Truncate(time.Millisecond)
+	p.Status, p.Again = Starting, true
+	p.Identity, p.StartedAt = i.handle.Identity(), u.l.Now().UTC().Truncate(time.Millisecond)
 	for n := range p.Ports {
 		p.Ports[n].State = PortLeased
 	}

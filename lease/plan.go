@@ -30,6 +30,20 @@ type Plan struct {
 
 	// rechecked are the ranges whose blocked ports were looked at again.
 	rechecked map[string]bool
+
+	// Most plans are of one lease: here is the memory of its slices.
+	oneSlot  [1]*slot
+	oneLease [1]Lease
+}
+
+func newPlan(requests []Request) *Plan {
+	p := &Plan{requests: requests}
+	if len(requests) == 1 {
+		p.slots, p.leases = p.oneSlot[:], p.oneLease[:0]
+	} else {
+		p.slots, p.leases = make([]*slot, len(requests)), make([]Lease, 0, len(requests))
+	}
+	return p
 }
 
 // Leases returns the planned leases in the order of the requests.
@@ -42,10 +56,11 @@ func (p *Plan) Leases() []Lease { return slices.Clone(p.leases) }
 // Its errors are ErrRangeNotFound, ErrProtocol, a *FullError if a range has too few
 // ports, ErrClosed, the context's, and that of a probe that could not tell.
 func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
-	p := &Plan{requests: requests, slots: make([]*slot, len(requests))}
-	missing := make([]int, len(requests)) // requests without a port
-	for i := range missing {
-		missing[i] = i
+	p := newPlan(requests)
+	var few [8]int
+	missing := few[:0] // requests without a port
+	for i := range requests {
+		missing = append(missing, i)
 	}
 	for again := false; ; again = true {
 		if err := m.pick(ctx, p, missing); err != nil {
@@ -70,9 +85,8 @@ func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
 		if (again || p.rechecked != nil) && len(requests) > 1 {
 			m.arrange(p)
 		}
-		p.leases = make([]Lease, len(p.slots))
-		for i, s := range p.slots {
-			p.leases[i] = *s.lease
+		for _, s := range p.slots {
+			p.leases = append(p.leases, *s.lease)
 		}
 		return p, nil
 	}
@@ -135,11 +149,10 @@ func (m *Manager) pickFree(p *Plan, missing []int) (Range, error) {
 		if !r.Contains(port) || !m.table(r.Protocol).free.Has(port) {
 			return r, fmt.Errorf("range %s: the picking strategy chose port %d, which is not free", r.Name, port)
 		}
-		s := &slot{protocol: r.Protocol, port: port, state: planned, lease: &Lease{
+		s := newSlot(Lease{
 			ID: m.newID(), Generation: 1, Range: r.Name, Protocol: r.Protocol, Scope: r.Scope, Port: port,
 			Host: m.host, Holder: q.Holder, Since: now,
-		}}
-		s.key = s.lease.Key()
+		})
 		p.slots[i] = s
 		m.put(s)
 	}

@@ -109,10 +109,11 @@ func (m *Manager) look(p Protocol, port int, lookUp bool) (*SetAside, error) {
 		}
 	}
 	err := m.prober.Probe(p, port)
+	if err == nil {
+		return nil, nil
+	}
 	var inUse *InUseError
 	switch {
-	case err == nil:
-		return nil, nil
 	case errors.As(err, &inUse) && inUse.PID != 0:
 		return m.inUse(port, Occupant{PID: inUse.PID, Command: inUse.Command}), nil
 	case errors.Is(err, ErrInUse):

@@ -52,6 +52,16 @@ type slot struct {
 	under *slot
 }
 
+// newSlot is the slot of a planned lease, in one piece of memory with it.
+func newSlot(l Lease) *slot {
+	both := &struct {
+		slot  slot
+		lease Lease
+	}{slot{protocol: l.Protocol, port: l.Port, state: planned, key: l.Key()}, l}
+	both.slot.lease = &both.lease
+	return &both.slot
+}
+
 // taken reports whether a lease is, or is about to be, on the port.
 func (s *slot) taken() bool {
 	switch s.state {

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"berth/descriptor"
 	"berth/lease"
 	"berth/store"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // maxInstances is the most instances of a process that one exec may start.
@@ -216,15 +220,6 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 	// From here on, nobody's hanging up leaves it half done.
 	ctx = context.WithoutCancel(ctx)
 	leases := plan.Leases()
-	var started []*incarnation
-	undo := func() {
-		for i, s := range started {
-			s.abandon()
-			l.removeDir(processes[i].ID)
-		}
-	}
-	var batch store.Batch
-	now := l.Now().UTC().Truncate(time.Millisecond)
 	for i := range processes {
 		p := &processes[i]
 		p.Ports = nil
@@ -233,19 +228,16 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 			leases = leases[1:]
 			p.Ports = append(p.Ports, Port{Range: held.Range, Protocol: held.Protocol, Number: held.Port, Lease: held.ID, State: PortLeased})
 		}
-		s, w, err := l.prepare(*p, definitions[i])
-		for _, text := range w {
-			if !slices.Contains(warnings, text) {
-				warnings = append(warnings, text)
-			}
-		}
-		if err != nil {
-			undo()
-			l.removeDir(p.ID)
-			l.Leases.Abort(plan)
-			return nil, warnings, err
-		}
-		started = append(started, s)
+	}
+	started, warnings, err := l.prepareAll(processes, definitions)
+	if err != nil {
+		l.Leases.Abort(plan)
+		return nil, warnings, err
+	}
+	var batch store.Batch
+	now := l.Now().UTC().Truncate(time.Millisecond)
+	for i, s := range started {
+		p := &processes[i]
 		p.Identity, p.StartedAt = s.handle.Identity(), now
 		key := l.processKey(p.ID)
 		batch.IfAbsent(key)
@@ -253,7 +245,7 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 	}
 	err = l.Leases.Commit(ctx, plan, batch)
 	if err != nil && !errors.Is(err, store.ErrUnknown) {
-		undo()
+		l.undo(processes, started)
 		return nil, warnings, err
 	}
 	for i, s := range started {
@@ -273,6 +265,51 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 		return units, warnings, err
 	}
 	return units, warnings, nil
+}
+
+// prepareAll prepares processes, all or none, as many at a time as there are
+// processors: most of it is the kernel's work, on folders and files above all.
+func (l *Launcher) prepareAll(processes []Process, definitions []definition) (started []*incarnation, warnings []string, err error) {
+	started = make([]*incarnation, len(processes))
+	said := make([][]string, len(processes))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	var failed atomic.Bool
+	for i := range processes {
+		group.Go(func() (err error) {
+			if failed.Load() {
+				return nil
+			}
+			started[i], said[i], err = l.prepare(processes[i], definitions[i])
+			if err != nil {
+				l.removeDir(processes[i].ID)
+				failed.Store(true)
+			}
+			return err
+		})
+	}
+	err = group.Wait()
+	for _, text := range slices.Concat(said...) {
+		if !slices.Contains(warnings, text) {
+			warnings = append(warnings, text)
+		}
+	}
+	if err != nil {
+		l.undo(processes, started)
+		return nil, warnings, err
+	}
+	return started, warnings, nil
+}
+
+// undo ends the children that were started for processes, nil where there is
+// none, and removes their folders.
+func (l *Launcher) undo(processes []Process, started []*incarnation) {
+	for i, s := range started {
+		if s != nil {
+			s.abandon()
+			l.removeDir(processes[i].ID)
+		}
+	}
 }
 
 // openGates lets the children go on, and tells which could not.

@@ -234,8 +234,9 @@ func TestWaitFails(t *testing.T) {
 
 func TestExecRefusals(t *testing.T) {
 	w := newWorld(t, tcp("http", 22240, 22249))
-	w.deploy(process("p", httpPort, "idle") + process("noRange", `<port name="ghost"/>`, "idle") +
+	w.deploy(process("p", httpPort, "idle") + process("partOf1", httpPort, "idle") + process("noRange", `<port name="ghost"/>`, "idle") +
 		`<process name="missing"><port name="http"/><generic profile="test"><arg value="no-such-program-at-all"/></generic></process>
+		<process name="partOf2"><port name="http"/><generic profile="test"><arg value="no-such-program-at-all"/></generic></process>
 		<process name="circle"><port name="http"/><generic profile="test"><arg value="${a}"/><property name="a" value="${a}"/></generic></process>
 		<process name="magnet"><port name="http"/><magnet profile="test" magnetFile="m.xml"/></process>
 		<process name="folder"><port name="http"/><generic profile="test"><arg value="/etc"/></generic></process>
@@ -259,6 +260,7 @@ func TestExecRefusals(t *testing.T) {
 		{"not named", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Profile: "test"}, launcher.ErrExecRefused, []string{"-n p"}},
 		{"no such range", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "noRange", Profile: "test"}, lease.ErrRangeNotFound, []string{`"noRange"`, `"ghost"`}},
 		{"no such program", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "missing", Profile: "test"}, launcher.ErrExecFailed, []string{`"missing"`, "no-such-program-at-all"}},
+		{"no such program for one of several", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "partOf*", Profile: "test", Instances: 4}, launcher.ErrExecFailed, []string{`"partOf2"`, "no-such-program-at-all"}},
 		{"a folder as the program", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "folder", Profile: "test"}, launcher.ErrExecFailed, []string{"/etc"}},
 		{"a circle of variables", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "circle", Profile: "test"}, nil, []string{`"circle"`, "a → a"}},
 		{"magnet", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "magnet", Profile: "test"}, launcher.ErrUnsupported, []string{"magnet"}},

@@ -43,6 +43,10 @@ var (
 	// ErrInvalid says that a request is not well formed.
 	ErrInvalid = errors.New("invalid request")
 
+	// ErrCopied says that a process runs that belongs to another state folder,
+	// of which this one is a copy.
+	ErrCopied = errors.New("a process of the original still runs")
+
 	// ErrClosed says that the launcher is closed.
 	ErrClosed = errors.New("launcher closed")
 )

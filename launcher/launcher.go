@@ -3,6 +3,7 @@ package launcher
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -125,6 +126,11 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 	for _, p := range ended {
 		l.ended = append(l.ended, p.ID)
 	}
+	if l.Copied {
+		if err := disown(live); err != nil {
+			return err
+		}
+	}
 	// Only now that all are known: what has ended meanwhile changes the maps,
 	// and is the last of those that ended.
 	var takenUp sync.WaitGroup
@@ -133,6 +139,25 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 	}
 	takenUp.Wait()
 	l.sweep(filepath.Join(l.Home, "processes"), known)
+	return nil
+}
+
+// disown makes sure that no process of copied records runs, and that none of
+// them is started again: all of them are gone.
+func disown(live []*unit) error {
+	for _, u := range live {
+		p := u.snapshot()
+		handle, err := proc.Open(p.Identity)
+		if err == nil {
+			_ = handle.Close()
+			return fmt.Errorf("%w: %s (pid %d)", ErrCopied, p.Title(), p.Identity.PID)
+		}
+		if !errors.Is(err, proc.ErrGone) {
+			return fmt.Errorf("tell whether %s (pid %d) still runs: %w", p.Title(), p.Identity.PID, err)
+		}
+		u.update(func(p *Process) { p.Status, p.Again = Running, false })
+		u.because("the state folder was copied")
+	}
 	return nil
 }
 

@@ -31,6 +31,10 @@ type Options struct {
 	// StateID tells the state folder from all others. Processes carry it.
 	StateID string
 
+	// Copied says that the records were copied from another state folder. Its
+	// processes are not ours: none is adopted, signalled or started again.
+	Copied bool
+
 	// Host names this host in the keys of records. Default: "local".
 	Host string
 

@@ -9,25 +9,36 @@ import (
 	"berth/client"
 )
 
-type serveCommand struct{}
+// ServeOptions say how the daemon is run.
+type ServeOptions struct {
+	// AdoptCopy has a copied state folder take the place of its original.
+	AdoptCopy bool
+}
+
+type serveCommand struct {
+	AdoptCopy bool `help:"where the state folder is a copy: take the place of the original, which is gone"`
+}
 
 func (serveCommand) page() page {
 	return page{
-		long: `Runs the daemon in the foreground until it is stopped by berth stop, SIGTERM or SIGINT. Processes go on without it, and the next daemon of the same state folder takes them over. Other commands start a daemon in the background by themselves.`,
+		long: `Runs the daemon in the foreground until it is stopped by berth stop, SIGTERM or SIGINT. Processes go on without it, and the next daemon of the same state folder takes them over. Other commands start a daemon in the background by themselves.
+
+A state folder that was copied, or restored from a backup, is not the one that its processes were started for. While one of them runs it is refused, unless -adopt-copy says that the original is gone for good: the processes are taken over then. While none runs it is served as a folder of its own.`,
 		examples: []example{
 			{"serve", "run the daemon, as a service manager does"},
+			{"serve -adopt-copy", "go on with a folder that was moved to another disk by copying"},
 		},
 	}
 }
 
-func (serveCommand) run(ctx context.Context, s *Shell) error {
+func (c *serveCommand) run(ctx context.Context, s *Shell) error {
 	if s.prompting || s.stdin || s.depth > 0 {
 		return &UsageError{Text: "the daemon is not run from the prompt or a script"}
 	}
 	if s.opts.Serve == nil {
 		return errors.New("this program has no daemon in it")
 	}
-	return s.opts.Serve(ctx)
+	return s.opts.Serve(ctx, ServeOptions{AdoptCopy: c.AdoptCopy})
 }
 
 type stopCommand struct {

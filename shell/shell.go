@@ -41,7 +41,7 @@ type Options struct {
 
 	// Serve runs the daemon until ctx is done, for the command serve. Nil says
 	// that this program has no daemon in it.
-	Serve func(ctx context.Context) error
+	Serve func(ctx context.Context, o ServeOptions) error
 
 	// Variables are replaced in script lines beside the environment, and win over it.
 	Variables map[string]string

@@ -319,11 +319,16 @@ func TestServe(t *testing.T) {
 	d := newDaemon(t)
 	boom := errors.New("the store is gone")
 	ran := false
-	o := shell.Options{Serve: func(context.Context) error { ran = true; return boom }}
+	o := shell.Options{Serve: func(context.Context, shell.ServeOptions) error { ran = true; return boom }}
 	if got := d.runWith(t, context.Background(), o, "serve"); !ran || got.code != 1 || got.err != "berth: serve: the store is gone\n" {
 		t.Errorf("ran %v, code %d, err %q", ran, got.code, got.err)
 	}
-	o = shell.Options{In: strings.NewReader("serve\n"), Serve: func(context.Context) error { t.Error("a script ran the daemon"); return nil }}
+	var adopt bool
+	o = shell.Options{Serve: func(_ context.Context, o shell.ServeOptions) error { adopt = o.AdoptCopy; return nil }}
+	if got := d.runWith(t, context.Background(), o, "serve", "-adopt-copy"); !adopt || got.code != 0 {
+		t.Errorf("with -adopt-copy: %v, code %d, err %q", adopt, got.code, got.err)
+	}
+	o = shell.Options{In: strings.NewReader("serve\n"), Serve: func(context.Context, shell.ServeOptions) error { t.Error("a script ran the daemon"); return nil }}
 	if got := d.runWith(t, context.Background(), o); got.code != 2 {
 		t.Errorf("serve in a script: code %d, err %q", got.code, got.err)
 	}

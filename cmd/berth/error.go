@@ -9,8 +9,9 @@ var (
 	// errReplaced says that a state folder is another one than at the start.
 	errReplaced = errors.New("the state folder was replaced")
 
-	// errCopied says that a copy of a state folder is in use.
-	errCopied = errors.New("a copy of the state folder is in use")
+	// errCopied says that a state folder is a copy, or has one, and the other
+	// one of the two is in use.
+	errCopied = errors.New("a copied state folder")
 
 	// errStateID says that the id of a state folder cannot be read.
 	errStateID = errors.New("the id of the state folder is not well formed")

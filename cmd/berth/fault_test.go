@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"berth/api"
+	"berth/client"
 	"berth/proc"
 	"berth/sockdiag"
 )
@@ -282,6 +283,64 @@ func TestFaultHomeRenamed(t *testing.T) {
 	}
 	if got, want := fmt.Sprint(identities(h.settled())), fmt.Sprint(identities(before)); got != want {
 		t.Errorf("they were %s and are %s", want, got)
+	}
+}
+
+// A copy of a state folder is refused while a process of the original runs, and
+// leaves it alone; where it takes the original's place it adopts the process.
+// Once the process is gone the copy is a folder of its own, and its port free.
+func TestFaultHomeCopied(t *testing.T) {
+	t.Parallel()
+	h, m := newFaultHost(t, 1)
+	h.run(execOne...)
+	before := h.settled()
+	h.kill(h.daemon().PID)
+	at := func(home string) *host {
+		c := &host{t: t, home: home, dir: h.dir, client: client.New(client.Options{Socket: filepath.Join(home, "berth.sock")})}
+		copyFolder(t, h.home, home)
+		return c
+	}
+
+	alone := at(h.home + ".alone")
+	said := alone.refused(3, "ps")
+	if !strings.Contains(said, "serve -adopt-copy") || !strings.Contains(said, fmt.Sprintf("(pid %d)", before[0].PID)) {
+		t.Errorf("it was refused with %s", said)
+	}
+	get(t, m)
+
+	instead := at(h.home + ".instead")
+	ctx, cancel := context.WithCancel(context.Background())
+	serving := instead.command(ctx, "berth", "serve", "-adopt-copy")
+	if err := serving.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		instead.end()
+		cancel()
+		serving.Wait()
+		alone.end()
+	})
+	instead.eventually("the daemon answers", func() bool {
+		_, err := instead.client.Daemon(t.Context())
+		return err == nil
+	})
+	if got, want := fmt.Sprint(identities(instead.settled())), fmt.Sprint(identities(before)); got != want {
+		t.Errorf("adopted are %s, want %s", got, want)
+	}
+	if said := h.refused(3, "ps"); !strings.Contains(said, "a copied state folder") {
+		t.Errorf("the original was refused with %s", said)
+	}
+	instead.run("kill", "all", "-hard", "-w")
+	instead.run("stop")
+
+	if ps := alone.ps(); len(ps) != 0 {
+		t.Errorf("processes of the copy: %+v", ps)
+	}
+	if r := alone.ranges(); len(r) != 1 || !slices.Equal(r[0].Available, []int{m}) {
+		t.Errorf("the copy's range: %+v", r)
+	}
+	if alone.stateID() == h.stateID() {
+		t.Error("the copy has the id of the original still")
 	}
 }
 

@@ -31,6 +31,6 @@ func run(ctx context.Context, args []string) int {
 		Client:  c,
 		Version: buildVersion(),
 		History: filepath.Join(paths.State, "history"),
-		Serve:   func(ctx context.Context) error { return serve(ctx, paths) },
+		Serve:   func(ctx context.Context, o shell.ServeOptions) error { return serve(ctx, paths, o) },
 	}).Run(ctx, args)
 }

@@ -17,12 +17,13 @@ import (
 	"berth/launcher"
 	"berth/lease"
 	"berth/server"
+	"berth/shell"
 	"berth/store"
 	"berth/store/badger"
 )
 
 // serve runs the daemon until it is told to end, by berth stop or a signal.
-func serve(ctx context.Context, paths home.Paths) error {
+func serve(ctx context.Context, paths home.Paths, o shell.ServeOptions) error {
 	ends := []os.Signal{syscall.SIGTERM, syscall.SIGINT}
 	if !signal.Ignored(syscall.SIGHUP) {
 		ends = append(ends, syscall.SIGHUP) // not under nohup(1)
@@ -35,7 +36,9 @@ func serve(ctx context.Context, paths home.Paths) error {
 	// signal would be handed on to the processes; taking it is not.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	return newDaemon(paths, slog.New(slog.NewTextHandler(os.Stderr, nil))).run(ctx)
+	d := newDaemon(paths, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	d.adoptCopy = o.AdoptCopy
+	return d.run(ctx)
 }
 
 // failingStore is a store that tells when it has to be opened again.
@@ -52,6 +55,9 @@ type daemon struct {
 	environ   []string      // what processes inherit
 	lockLimit time.Duration // how long to wait for another daemon's end
 	openStore func(dir string, log *slog.Logger) (failingStore, error)
+
+	// adoptCopy has a copy of a state folder take the place of its original.
+	adoptCopy bool
 
 	// ready is closed once the daemon answers.
 	ready chan struct{}
@@ -94,6 +100,28 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	defer closing(&err, "give up the id", release)
 
+	isCopy, err := copied(d.paths.State, id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case isCopy && d.adoptCopy:
+		if err := bindStateID(d.paths.State, id); err != nil {
+			return err
+		}
+		d.log.Warn("this copy of a state folder takes the place of its original, which must not be served any more", "home", d.paths.State)
+		isCopy = false
+	case isCopy:
+		// Until all is taken up the folder keeps the id that it came with, and
+		// nothing carries the new one.
+		id = newStateID()
+		releaseOwn, holdErr := holdStateID(id)
+		if holdErr != nil {
+			return holdErr
+		}
+		defer closing(&err, "give up the id", releaseOwn)
+	}
+
 	st, err := d.openStore(filepath.Join(d.paths.State, "store"), d.log)
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
@@ -113,12 +141,24 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	defer closing(&err, "close the leases", leases.Close)
 
 	processes, err := launcher.Open(ctx, launcher.Options{
-		Store: st, Leases: leases, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Environ: d.environ, Logger: d.log,
+		Store: st, Leases: leases, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Environ: d.environ, Logger: d.log,
 	})
+	if errors.Is(err, launcher.ErrCopied) {
+		return fmt.Errorf("%w: %w: serve the original; or, where that is gone for good, let this one take its place with berth serve -adopt-copy", errCopied, err)
+	}
 	if err != nil {
 		return fmt.Errorf("take up the processes: %w", err)
 	}
 	defer closing(&err, "close the launcher", processes.Close)
+	if isCopy {
+		if err := bindStateID(d.paths.State, id); err != nil {
+			return err
+		}
+		if err := release(); err != nil {
+			return fmt.Errorf("give up the id of the original: %w", err)
+		}
+		d.log.Warn("this copy of a state folder has an id of its own from now on; the processes in its records are gone", "home", d.paths.State)
+	}
 
 	l, err := server.Listen(d.paths.Socket)
 	if err != nil {

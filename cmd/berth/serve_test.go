@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -150,25 +151,112 @@ func TestServeTwice(t *testing.T) {
 	}
 }
 
-// Two copies of a state folder are not served at the same time.
-func TestServeCopy(t *testing.T) {
-	dir, copied := t.TempDir(), t.TempDir()
-	r := start(t, dir)
+// copyFolder copies a state folder as an administrator does.
+func copyFolder(t *testing.T, from, to string) {
+	t.Helper()
+	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+func readID(t *testing.T, dir string) string {
+	t.Helper()
 	id, err := os.ReadFile(filepath.Join(dir, "state-id"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(copied, "state-id"), id, 0o600); err != nil {
+	return string(id)
+}
+
+// A copy of a state folder is not served beside the original before it has an
+// id of its own, which it gets when it is served alone.
+func TestServeCopy(t *testing.T) {
+	ctx := t.Context()
+	parent := t.TempDir()
+	dir, copied := filepath.Join(parent, "home"), filepath.Join(parent, "copy")
+	r := start(t, dir)
+	if _, err := r.client.AddRanges(ctx, api.AddRanges{Ranges: []api.Range{{Name: "http", Min: 24900, Max: 24901}}}); err != nil {
 		t.Fatal(err)
 	}
+	copyFolder(t, dir, copied)
 	if err := refused(t, copied); !errors.Is(err, errCopied) {
 		t.Errorf("the copy: %v", err)
+	}
+	adopting := func(d *daemon) { d.adoptCopy = true }
+	if err := refused(t, copied, adopting); !errors.Is(err, errCopied) {
+		t.Errorf("the copy in place of the original: %v", err)
 	}
 	r.cancel()
 	if err := <-r.ended; err != nil {
 		t.Fatal(err)
 	}
-	start(t, copied)
+
+	ranges, err := start(t, copied).client.Ranges(ctx, "*")
+	if err != nil || len(ranges) != 1 {
+		t.Errorf("ranges of the copy: %+v %v", ranges, err)
+	}
+	if readID(t, copied) == readID(t, dir) {
+		t.Error("the copy has the id of the original still")
+	}
+	start(t, dir) // beside the copy
+}
+
+// A copy that takes the place of its original keeps the id.
+func TestServeAdoptCopy(t *testing.T) {
+	parent := t.TempDir()
+	dir, copied := filepath.Join(parent, "home"), filepath.Join(parent, "copy")
+	r := start(t, dir)
+	r.cancel()
+	if err := <-r.ended; err != nil {
+		t.Fatal(err)
+	}
+	copyFolder(t, dir, copied)
+	id := readID(t, dir)
+	r = start(t, copied, func(d *daemon) { d.adoptCopy = true })
+	if readID(t, copied) != id {
+		t.Error("the copy has another id")
+	}
+	if err := refused(t, dir); !errors.Is(err, errCopied) {
+		t.Errorf("the original beside it: %v", err)
+	}
+	r.cancel()
+	if err := <-r.ended; err != nil {
+		t.Fatal(err)
+	}
+	start(t, copied) // it is the original from now on
+	if readID(t, copied) != id {
+		t.Error("the copy has another id the second time")
+	}
+}
+
+// A state folder is the same one by whatever name it is reached.
+func TestServeOtherName(t *testing.T) {
+	parent := t.TempDir()
+	dir, link, moved := filepath.Join(parent, "home"), filepath.Join(parent, "link"), filepath.Join(parent, "moved")
+	r := start(t, dir)
+	id := readID(t, dir)
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := refused(t, link); !errors.Is(err, errLocked) {
+		t.Errorf("by a link: %v", err)
+	}
+	elsewhere := func(d *daemon) { d.paths.Socket, d.lockLimit = filepath.Join(parent, "other.sock"), 0 }
+	if err := refused(t, link, elsewhere); !errors.Is(err, errLocked) {
+		t.Errorf("by a link, with another socket: %v", err)
+	}
+	if err := os.Rename(dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	if err := refused(t, moved, elsewhere); !errors.Is(err, errLocked) {
+		t.Errorf("renamed: %v", err)
+	}
+	if err := <-r.ended; !errors.Is(err, errReplaced) {
+		t.Errorf("the first daemon ended with %v", err)
+	}
+	if isCopy, err := copied(moved, strings.TrimSpace(id)); isCopy || err != nil {
+		t.Errorf("the renamed folder is taken for a copy: %v (%v)", isCopy, err)
+	}
 }
 
 // A daemon whose folder was moved away ends, and another may have the path.
@@ -294,7 +382,7 @@ func TestStateID(t *testing.T) {
 		t.Errorf("another folder's id is %s (%v)", other, err)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(left) != 1 {
+	if err != nil || len(left) != 2 { // the id, and for which folder it was made
 		t.Errorf("files in the folder: %v (%v)", left, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,7 +24,8 @@ func stateID(dir string) (string, error) {
 	path := filepath.Join(dir, "state-id")
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeStateID(dir, path)
+		id := newStateID()
+		return id, bindStateID(dir, id)
 	}
 	if err != nil {
 		return "", fmt.Errorf("read the id of the state folder: %w", err)
@@ -36,34 +38,81 @@ func stateID(dir string) (string, error) {
 	return id, nil
 }
 
-// makeStateID writes a new id so that after any crash it is there as a whole
-// or not at all.
-func makeStateID(dir, path string) (id string, err error) {
+func newStateID() string {
 	raw := make([]byte, stateIDBytes)
 	rand.Read(raw) // never fails
-	id = hex.EncodeToString(raw)
+	return hex.EncodeToString(raw)
+}
 
-	f, err := os.CreateTemp(dir, "state-id.*")
+// bindStateID makes id the folder's own. After a crash in between, the place is
+// that of another folder still, or there is no id yet.
+func bindStateID(dir, id string) error {
+	place, err := placeOf(dir)
+	if err == nil {
+		err = writeWhole(dir, "state-id", id)
+	}
+	if err == nil {
+		err = writeWhole(dir, "state-place", place)
+	}
 	if err != nil {
-		return "", fmt.Errorf("make the id of the state folder: %w", err)
+		return fmt.Errorf("write the id of the state folder: %w", err)
+	}
+	return nil
+}
+
+// placeOf tells one folder from all others, its copies among them: its inode,
+// and when that was made, in nanoseconds, where the file system knows. The
+// device is left out, because its number can be another one after a reboot.
+func placeOf(dir string) (string, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
+		return "", &fs.PathError{Op: "statx", Path: dir, Err: err}
+	}
+	var made int64
+	if st.Mask&unix.STATX_BTIME != 0 {
+		made = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+	}
+	return fmt.Sprintf("inode %d made %d", st.Ino, made), nil
+}
+
+// copied reports whether the id of a state folder was made for another folder,
+// which this one is a copy of. One that does not say for which it was made gets
+// that written down.
+func copied(dir, id string) (bool, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "state-place"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, bindStateID(dir, id)
+	}
+	place, placeErr := placeOf(dir)
+	if err = errors.Join(err, placeErr); err != nil {
+		return false, fmt.Errorf("tell the state folder from its copies: %w", err)
+	}
+	return strings.TrimSpace(string(text)) != place, nil
+}
+
+// writeWhole writes a line to a file so that after any crash it is there as a
+// whole or not at all.
+func writeWhole(dir, name, line string) (err error) {
+	f, err := os.CreateTemp(dir, name+".*")
+	if err != nil {
+		return err
 	}
 	defer func() {
 		if err != nil {
 			os.Remove(f.Name())
-			err = fmt.Errorf("make the id of the state folder: %w", err)
 		}
 	}()
-	_, err = f.WriteString(id + "\n")
+	_, err = f.WriteString(line + "\n")
 	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return "", err
+		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return "", err
+	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
+		return err
 	}
-	return id, syncFolder(dir)
+	return syncFolder(dir)
 }
 
 func syncFolder(dir string) error {
@@ -77,7 +126,8 @@ func syncFolder(dir string) error {
 // holdStateID takes the name that the id gives among the abstract unix sockets
 // of the machine (of its network namespace, to be exact): of two copies of a
 // state folder only one is served, wherever they lie. The name is a hash,
-// because anybody can list such sockets and the id is not for everybody.
+// because anybody can list such sockets and the id is not for everybody. What
+// gives it up may be called twice.
 func holdStateID(id string) (release func() error, err error) {
 	sum := sha256.Sum256([]byte("berth state " + id))
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -86,11 +136,11 @@ func holdStateID(id string) (release func() error, err error) {
 	}
 	err = unix.Bind(fd, &unix.SockaddrUnix{Name: "@berth-" + hex.EncodeToString(sum[:16])})
 	if err == nil {
-		return func() error { return unix.Close(fd) }, nil
+		return sync.OnceValue(func() error { return unix.Close(fd) }), nil
 	}
 	unix.Close(fd)
 	if errors.Is(err, unix.EADDRINUSE) {
-		return nil, fmt.Errorf("%w: another daemon serves a folder with this one's state-id: end it first, or remove the copy", errCopied)
+		return nil, fmt.Errorf("%w: another daemon serves one with the same state-id: end it first, or remove the copy", errCopied)
 	}
 	return nil, fmt.Errorf("hold the id of the state folder: %w", err)
 }

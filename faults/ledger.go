@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"berth/api"
+)
+
+// ledger is what clients were told: what is there, and what may be there
+// because the daemon died before it answered.
+type ledger struct {
+	mu        sync.Mutex
+	leases    map[string]held // acknowledged and not released, by their holders
+	uncertain map[string]bool // holders whose acquisition or release has no answer
+	processes map[int]bool    // ids that were acknowledged and not asked to end
+	lost      bool            // an exec or a kill has no answer
+	answers   int
+}
+
+type held struct {
+	id         string
+	generation int64
+	port       int
+}
+
+func newLedger() *ledger {
+	return &ledger{leases: map[string]held{}, uncertain: map[string]bool{}, processes: map[int]bool{}}
+}
+
+// act acquires and releases leases, or starts and ends processes, until ctx
+// ends or the daemon is gone. Holders are named after the actor.
+func (l *ledger) act(ctx context.Context, h *host, name string, random *rand.Rand, withProcesses bool) {
+	var mine []string
+	for i := 0; ctx.Err() == nil; i++ {
+		var ok bool
+		switch {
+		case withProcesses:
+			ok = l.actOnProcesses(ctx, h, random)
+		case len(mine) > 0 && random.IntN(2) == 0 || len(mine) > 20:
+			n := random.IntN(len(mine))
+			ok = l.release(ctx, h, mine[n])
+			mine = slices.Delete(mine, n, n+1)
+		default:
+			holder := fmt.Sprintf("%s-%d", name, i)
+			if ok = l.acquire(ctx, h, holder); ok {
+				mine = append(mine, holder)
+			}
+		}
+		if !ok {
+			return
+		}
+	}
+}
+
+// refused reports whether the daemon has answered that it did not do it.
+func refused(err error) bool {
+	var answer *api.Error
+	return errors.As(err, &answer) && answer.Code != api.CodeStore && answer.Code != api.CodeInternal && answer.Code != api.CodeStopping
+}
+
+func (l *ledger) acquire(ctx context.Context, h *host, holder string) bool {
+	list, err := h.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases"}, Holder: holder})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err == nil:
+		l.answers++
+		l.leases[holder] = held{list[0].ID, list[0].Generation, list[0].Port}
+	case !refused(err):
+		l.uncertain[holder] = true
+	}
+	return err == nil
+}
+
+func (l *ledger) release(ctx context.Context, h *host, holder string) bool {
+	l.mu.Lock()
+	what := l.leases[holder]
+	l.mu.Unlock()
+	err := h.ReleaseLease(ctx, what.id, what.generation)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err == nil:
+		l.answers++
+		delete(l.leases, holder)
+	case !refused(err):
+		delete(l.leases, holder)
+		l.uncertain[holder] = true
+	}
+	return err == nil
+}
+
+// mostProcesses is how many processes there are at most.
+const mostProcesses = 12
+
+func (l *ledger) actOnProcesses(ctx context.Context, h *host, random *rand.Rand) bool {
+	l.mu.Lock()
+	var ids []int
+	for id := range l.processes {
+		ids = append(ids, id)
+	}
+	l.mu.Unlock()
+	slices.Sort(ids)
+	if len(ids) > 0 && (random.IntN(2) == 0 || len(ids) >= mostProcesses) {
+		id := ids[random.IntN(len(ids))]
+		_, err := h.Kill(ctx, api.Kill{Selector: api.Selector{IDs: []int{id}}, Hard: true, WaitSeconds: patience.Seconds()})
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.processes, id)
+		if err != nil {
+			l.lost = true
+			return false
+		}
+		l.answers++
+		return true
+	}
+	out, err := h.Exec(ctx, api.Exec{Distribution: "demo", Version: "1.0", Profile: "test", Instances: 1 + random.IntN(2)})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.lost = true
+		return false
+	}
+	l.answers++
+	for _, p := range out.Processes {
+		l.processes[p.ID] = true
+	}
+	return true
+}
+
+// verify compares a daemon that has just come up with what clients were told,
+// and takes over what was uncertain.
+func (l *ledger) verify(ctx context.Context, h *host, f *figure) error {
+	leases, err := h.Leases(ctx)
+	if err != nil {
+		return err
+	}
+	ps, err := h.settled(ctx)
+	if err != nil {
+		return err
+	}
+	ports := map[int]string{}
+	found := map[string]bool{}
+	for _, a := range leases {
+		if other, twice := ports[a.Port]; twice {
+			f.broken("double lease: port %d is leased to %s and to %s", a.Port, other, a.Holder)
+		}
+		ports[a.Port] = a.Holder
+		if a.Process != 0 {
+			continue // compared below
+		}
+		found[a.Holder] = true
+		told, ok := l.leases[a.Holder]
+		switch {
+		case ok && (told.id != a.ID || told.port != a.Port):
+			f.broken("changed lease: %s was told of %s on port %d and has %s on %d", a.Holder, told.id, told.port, a.ID, a.Port)
+		case !ok && !l.uncertain[a.Holder]:
+			f.broken("leaked lease: port %d of %s, which was released or never acknowledged", a.Port, a.Holder)
+		}
+		if !ok { // it is known now
+			l.leases[a.Holder] = held{a.ID, a.Generation, a.Port}
+		}
+	}
+	for holder, told := range l.leases {
+		if !found[holder] {
+			f.broken("lost lease: %s on port %d was acknowledged and is gone", holder, told.port)
+			delete(l.leases, holder)
+		}
+	}
+	clear(l.uncertain)
+	l.verifyProcesses(ps, leases, h, f)
+	return nil
+}
+
+func (l *ledger) verifyProcesses(ps []api.Process, leases []api.Lease, h *host, f *figure) {
+	listed := map[int]bool{}
+	running := map[int]int{} // the process of a pid
+	held := map[string]int{}
+	for _, a := range leases {
+		if a.Process != 0 {
+			held[a.ID] = a.Process
+		}
+	}
+	for _, p := range ps {
+		listed[p.ID] = true
+		running[p.PID] = p.ID
+		for _, port := range p.Ports {
+			if held[port.Lease] != p.ID {
+				f.broken("lost lease: that of process %d on port %d is not live", p.ID, port.Port)
+			}
+			delete(held, port.Lease)
+		}
+		if !l.processes[p.ID] {
+			if !l.lost {
+				f.broken("process %d runs, and no exec told of it", p.ID)
+			}
+			l.processes[p.ID] = true
+		}
+	}
+	for id, process := range held {
+		f.broken("leaked lease: %s of process %d, which does not run", id, process)
+	}
+	for id := range l.processes {
+		if !listed[id] {
+			f.broken("process %d was acknowledged and is gone", id)
+			delete(l.processes, id)
+		}
+	}
+	l.lost = false
+	carriers, err := h.carriers()
+	if err != nil {
+		f.broken("the processes of the machine cannot be read: %v", err)
+	}
+	for _, pid := range carriers {
+		if _, ok := running[pid]; !ok {
+			f.broken("orphan: pid %d was started by the daemon and is not listed", pid)
+		}
+	}
+}
+
+// settled waits until all processes run and listen, and those that are about to
+// end have ended, and returns what runs.
+func (h *host) settled(ctx context.Context) ([]api.Process, error) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+		ps, err := h.Processes(ctx, api.Selector{}, false)
+		if err != nil {
+			return nil, err
+		}
+		pids := map[int]bool{}
+		for _, p := range ps {
+			pids[p.PID] = true
+		}
+		why := ""
+		if i := slices.IndexFunc(ps, func(p api.Process) bool { return !runs(p) }); i >= 0 {
+			why = fmt.Sprintf("process %d is %s: %v", ps[i].ID, ps[i].Status, ps[i].Ports)
+		} else if carriers, err := h.carriers(); err == nil {
+			// Those behind a gate of the daemon before exit by themselves.
+			for _, pid := range carriers {
+				if !pids[pid] {
+					why = fmt.Sprintf("pid %d is not listed", pid)
+				}
+			}
+		}
+		if why == "" {
+			return ps, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("it does not settle: %s: %s", why, h.logTail())
+		}
+	}
+}
+
+func runs(p api.Process) bool {
+	return p.Status == api.StatusRunning && !slices.ContainsFunc(p.Ports, func(port api.ProcessPort) bool { return port.State != api.PortListening })
+}

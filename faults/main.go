@@ -1,0 +1,212 @@
+// Faults holds Berth against what can go wrong: it kills the daemon at every
+// moment, damages its files and its disk, and measures what is lost. It prints a
+// table of what it measured, and fails where one figure is short of what is
+// wanted or one promise was broken.
+//
+//	go run ./faults             the figures that every change has to reach, in minutes
+//	go run ./faults -soak       many more of each, about an hour
+//	go run ./faults -run kills  the measures whose names match a regular expression
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == serverArgument {
+		serveUntilAlone()
+		return
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// measures are all that is measured, in the order of the table.
+var measures = []measure{
+	kills,
+	killsWhileOpening,
+}
+
+// measure is one row of the table.
+type measure struct {
+	name string // for -run
+	what string
+	unit string
+
+	// How many are wanted, at every change and in a soak.
+	ci, soak int
+
+	// needs are what the machine must have; a measure that lacks one is
+	// skipped, loudly.
+	needs []need
+
+	// run does n of it. It returns early once ctx ends. An error says that the
+	// measure itself went wrong.
+	run func(ctx context.Context, s *suite, n int) (figure, error)
+}
+
+// figure is what was measured.
+type figure struct {
+	done       int
+	violations []string // promises that were broken, each in a line
+	notes      []string
+}
+
+func (f *figure) broken(format string, args ...any) {
+	f.violations = append(f.violations, fmt.Sprintf(format, args...))
+}
+
+func (f *figure) note(format string, args ...any) {
+	f.notes = append(f.notes, fmt.Sprintf(format, args...))
+}
+
+// suite is what the measures share.
+type suite struct {
+	dir    string // for state folders and whatever else
+	berth  string // the program, built from this source
+	self   string // this program
+	random *rand.Rand
+	soak   bool
+	log    io.Writer
+}
+
+// row is a line of the table.
+type row struct {
+	measure
+	wanted int
+	figure
+	took    time.Duration
+	skipped string
+	err     error
+}
+
+func (r row) good() bool {
+	return r.skipped == "" && r.err == nil && len(r.violations) == 0 && r.done >= r.wanted
+}
+
+func run(args []string, out, errOut io.Writer) int {
+	flags := flag.NewFlagSet("faults", flag.ContinueOnError)
+	flags.SetOutput(errOut)
+	soak := flags.Bool("soak", false, "do many more of each: about an hour")
+	only := flags.String("run", "", "only the measures whose names match `REGEXP`")
+	list := flags.Bool("list", false, "show the measures and end")
+	seed := flags.Uint64("seed", rand.Uint64(), "seed of the random numbers")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	pattern, err := regexp.Compile(*only)
+	if err != nil || flags.NArg() > 0 {
+		fmt.Fprintf(errOut, "faults: -run wants a regular expression, and there are no other words: %v %q\n", err, flags.Args())
+		return 2
+	}
+	var chosen []measure
+	for _, m := range measures {
+		if pattern.MatchString(m.name) {
+			chosen = append(chosen, m)
+		}
+	}
+	if *list {
+		for _, m := range chosen {
+			fmt.Fprintf(out, "%s: %s: %d %s, in a soak %d\n", m.name, m.what, m.ci, m.unit, m.soak)
+		}
+		return 0
+	}
+	if len(chosen) == 0 {
+		fmt.Fprintf(errOut, "faults: no measure's name matches %q; -list shows them\n", *only)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	s, end, err := newSuite(ctx, *soak, *seed, errOut)
+	if err != nil {
+		fmt.Fprintln(errOut, "faults:", err)
+		return 1
+	}
+	defer end()
+	fmt.Fprintf(errOut, "seed %d\n", *seed)
+	var rows []row
+	for _, m := range chosen {
+		rows = append(rows, s.measure(ctx, m))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return report(rows, len(chosen), out)
+}
+
+// measure measures one row and tells how it goes.
+func (s *suite) measure(ctx context.Context, m measure) row {
+	r := row{measure: m, wanted: m.ci}
+	if s.soak {
+		r.wanted = m.soak
+	}
+	for _, n := range m.needs {
+		if why := n.lacks(); why != "" {
+			r.skipped = n.name + " is missing: " + why
+			fmt.Fprintf(s.log, "%s: SKIPPED: %s\n", m.name, r.skipped)
+			return r
+		}
+	}
+	fmt.Fprintf(s.log, "%s: %d %s …\n", m.name, r.wanted, m.unit)
+	begin := time.Now()
+	r.figure, r.err = m.run(ctx, s, r.wanted)
+	r.took = time.Since(begin)
+	fmt.Fprintf(s.log, "%s: %d in %.1f s\n", m.name, r.done, r.took.Seconds())
+	return r
+}
+
+// report prints the table and what was broken, and returns the exit code.
+func report(rows []row, wanted int, out io.Writer) int {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "MEASURE\tWANTED\tDONE\tVIOLATIONS\tSECONDS\tVERDICT")
+	good := len(rows) == wanted
+	for _, r := range rows {
+		verdict := "good"
+		switch {
+		case r.skipped != "":
+			verdict = "SKIPPED: " + r.skipped
+		case r.err != nil:
+			verdict = "FAILED: " + firstLine(r.err.Error())
+		case len(r.violations) > 0:
+			verdict = "BROKEN"
+		case r.done < r.wanted:
+			verdict = "SHORT"
+		case len(r.notes) > 0:
+			verdict += ": " + strings.Join(r.notes, ", ")
+		}
+		fmt.Fprintf(table, "%s\t%d %s\t%d\t%d\t%.0f\t%s\n", r.what, r.wanted, r.unit, r.done, len(r.violations), r.took.Seconds(), verdict)
+		good = good && r.good()
+	}
+	_ = table.Flush()
+	const most = 20
+	for _, r := range rows {
+		for i, v := range r.violations {
+			if i == most {
+				fmt.Fprintf(out, "%s: and %d more\n", r.name, len(r.violations)-most)
+				break
+			}
+			fmt.Fprintf(out, "%s: %s\n", r.name, v)
+		}
+		if r.err != nil {
+			fmt.Fprintf(out, "%s: %v\n", r.name, r.err)
+		}
+	}
+	if !good {
+		return 1
+	}
+	return 0
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// patience is how long anything that has to come is waited for.
+const patience = time.Minute
+
+// The ports that the measures use.
+const (
+	firstLeasePort, lastLeasePort     = 26000, 26999
+	firstProcessPort, lastProcessPort = 27000, 27399
+)
+
+// newSuite builds the program and makes a folder for everything. The returned
+// function removes it.
+func newSuite(ctx context.Context, soak bool, seed uint64, log io.Writer) (*suite, func(), error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	dir, err := os.MkdirTemp("", "berth-faults")
+	if err != nil {
+		return nil, nil, err
+	}
+	end := func() {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(log, "faults:", err)
+		}
+	}
+	s := &suite{
+		dir: dir, self: self, berth: filepath.Join(dir, "berth"), soak: soak, log: log,
+		random: rand.New(rand.NewPCG(seed, 0)),
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "faults", "-o", s.berth, "berth/cmd/berth")
+	if out, err := build.CombinedOutput(); err != nil {
+		end()
+		return nil, nil, fmt.Errorf("build berth: %w\n%s", err, out)
+	}
+	return s, end, nil
+}
+
+// need is something that a machine may lack.
+type need struct {
+	name  string
+	lacks func() string // why it is missing, empty if it is there
+}
+
+// serverArgument has this program be a server that processes run.
+const serverArgument = "server"
+
+// serveUntilAlone listens on PORT, which is what processes do in the measures,
+// and ends by itself when the suite is gone.
+func serveUntilAlone() {
+	suite, _ := strconv.Atoi(os.Getenv(suiteVariable))
+	l, err := net.Listen("tcp", ":"+os.Getenv("PORT"))
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(3)
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				os.Exit(4)
+			}
+			_ = c.Close()
+		}
+	}()
+	for range time.Tick(500 * time.Millisecond) {
+		if err := syscall.Kill(suite, 0); errors.Is(err, syscall.ESRCH) {
+			os.Exit(5)
+		}
+	}
+}
+
+// suiteVariable has the suite's process id for the servers.
+const suiteVariable = "BERTH_FAULTS_PID"

@@ -105,7 +105,7 @@ func nothingChanged(err error) bool {
 	if errors.Is(err, store.ErrUnknown) {
 		return false
 	}
-	for _, known := range [...]error{store.ErrConflict, store.ErrTooLarge, store.ErrInvalid, errUnread, context.Canceled, context.DeadlineExceeded} {
+	for _, known := range [...]error{store.ErrConflict, store.ErrTooLarge, store.ErrInvalid, store.ErrNoSpace, store.ErrDamaged, errUnread, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, known) {
 			return true
 		}

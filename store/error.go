@@ -27,6 +27,13 @@ var (
 	// ErrClosed says that the store is closed.
 	ErrClosed = errors.New("store closed")
 
+	// ErrNoSpace says that the disk has too little room for a batch; nothing changed.
+	ErrNoSpace = errors.New("too little room on the disk")
+
+	// ErrDamaged says that acknowledged changes are lost and that a batch is not
+	// taken until an administrator has accepted that; nothing changed.
+	ErrDamaged = errors.New("the store is damaged")
+
 	// ErrLocked says that another process has the store open.
 	ErrLocked = errors.New("in use by another process")
 )

@@ -23,6 +23,11 @@ import (
 // begun, and is only litter.
 const intentFolder = "intents/"
 
+// IsIntent reports whether a key is one of those that CommitAll keeps for
+// itself. A batch with a condition that such a key is there goes on with work
+// that has begun, or undoes it.
+func IsIntent(key string) bool { return strings.HasPrefix(key, intentFolder) }
+
 // CommitAll applies a batch of any size, all or nothing.
 //
 // Up to MaxOps and MaxBytes it is one Commit. A larger batch is split: an
@@ -248,11 +253,13 @@ func (in *intent) apply(ctx context.Context, chunks []chunk) error {
 			if conflict.Key == in.head {
 				return err // a Recover has it now
 			}
+		case errors.Is(err, ErrNoSpace), errors.Is(err, ErrDamaged):
+			// Nothing was changed.
 		case errors.Is(err, ErrUnknown), ctx.Err() == nil:
 			return err // Recover ends it
 		}
 		if undoErr := in.undo(context.WithoutCancel(ctx)); undoErr != nil {
-			// The conflict must not be taken for "nothing changed".
+			// The error must not be taken for "nothing changed".
 			return fmt.Errorf("%v; undo: %w: %v", err, ErrUnknown, undoErr)
 		}
 		return err

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"errors"
 	"fmt"
 
 	"berth/store"
@@ -47,13 +48,20 @@ func (s *Store) turnIfFull() {
 
 func (s *Store) carryOut(c *checkpoint) {
 	defer close(c.done)
-	if err := writeChanges(s.db, c.changes, c.last); err != nil {
+	// Not written to the disk before what was acknowledged is: else a checkpoint
+	// that is cut off could not be told from damage.
+	err := s.sequence.sync()
+	if err == nil {
+		err = writeChanges(s.db, c.changes, c.last)
+	}
+	if err != nil {
 		s.mu.Lock()
 		s.broken = fmt.Errorf("bring the journal to Badger: %w", err)
 		s.mu.Unlock()
 		s.signal()
 		return
 	}
+	s.inBadger = c.last
 	s.overlay.applied()
 }
 
@@ -64,7 +72,7 @@ func (s *Store) checkpointErr() error {
 	return s.broken
 }
 
-// finish brings to Badger all that the journal has. The committer has ended.
+// finish brings to Badger all that the journal has. The committer has ended, or calls it.
 func (s *Store) finish() error {
 	if s.under != nil {
 		<-s.under.done
@@ -72,44 +80,92 @@ func (s *Store) finish() error {
 	if err := s.checkpointErr(); err != nil {
 		return err
 	}
+	if err := s.sequence.sync(); err != nil {
+		return err
+	}
 	changes, last := s.overlay.turn()
-	if len(changes) == 0 {
+	if len(changes) == 0 && last == s.inBadger {
 		return nil
 	}
 	if err := writeChanges(s.db, changes, last); err != nil {
 		return err
 	}
+	s.inBadger = last
 	s.overlay.applied()
 	return nil
 }
 
-// recover brings to Badger what the journal has and Badger has not, and begins
-// the journal anew.
+// recover applies what the journal has and Badger has not, compares the outcome
+// with what was acknowledged, brings it to Badger, and begins the journal anew.
 func (s *Store) recover() error {
 	c := &s.committer
-	inBadger := c.revision
-	err := s.journal.replay(func(g group) error {
-		if g.last <= inBadger {
+	s.inBadger = c.revision
+	acknowledged, err := s.sequence.read()
+	if err != nil && !errors.Is(err, errNoMark) {
+		return err
+	}
+	known := err == nil
+	var found []string // damage
+	note := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+
+	matched := false
+	match := func() {
+		if known && c.revision == acknowledged.revision {
+			matched = true
+			if c.digest != acknowledged.digest {
+				note("keys are missing, or older than they were when revision %d was acknowledged", c.revision)
+			}
+		}
+	}
+	match()
+	// The keys of a checkpoint that was not complete are newer than the
+	// revision, but never than what the sequence has.
+	err = s.journal.replay(func(g group) error {
+		if g.last <= s.inBadger {
 			return nil
 		}
 		if g.first > c.revision+1 {
-			s.log.Error("the journal lacks changes that were acknowledged; they are lost", "after", c.revision, "before", g.first)
+			note("the changes from revision %d to %d are lost: the journal does not have them", c.revision+1, g.first-1)
 		}
 		for _, change := range g.changes {
-			if change.Deleted {
-				delete(c.index, change.Key)
-			} else {
-				c.index[change.Key] = change.Revision
+			switch {
+			case change.Revision < c.index[change.Key]:
+				continue
+			case change.Deleted:
+				c.set(change.Key, 0)
+			default:
+				c.set(change.Key, change.Revision)
 			}
+			s.overlay.add(g.last, []store.Event{change})
 		}
 		c.revision = max(c.revision, g.last)
-		s.overlay.add(c.revision, g.changes)
+		match()
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	switch {
+	case !known && (c.revision > 0 || len(c.index) > 0):
+		note("%v: what was acknowledged last is not known", errNoMark)
+	case known && c.revision < acknowledged.revision:
+		note("the changes from revision %d to %d are lost: the journal does not have them", c.revision+1, acknowledged.revision)
+	case known && !matched:
+		note("revision %d was acknowledged, and the store does not have it between %d and %d", acknowledged.revision, s.inBadger, c.revision)
+	}
+	c.revision = max(c.revision, acknowledged.revision)
+	for _, r := range c.index {
+		c.revision = max(c.revision, r)
+	}
 	s.overlay.revision = c.revision
+
+	// In this order nothing that was found is forgotten by a crash.
+	if err := s.addDamage(found); err != nil {
+		return err
+	}
+	if err := s.sequence.write(mark{c.revision, c.digest}); err != nil {
+		return err
+	}
 	if err := s.finish(); err != nil {
 		return fmt.Errorf("bring the journal to Badger: %w", err)
 	}

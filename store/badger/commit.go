@@ -139,10 +139,15 @@ func (s *Store) take() (group []*request, closing bool) {
 func (s *Store) commitAll(group []*request) error {
 	c := &s.committer
 	for len(group) > 0 {
+		c.refusal = s.damaged()
 		n := c.evaluate(group)
 		if c.revision >= c.first {
 			s.turnIfFull()
-			if err := s.journal.append(c.first, c.revision, c.events); err != nil {
+			err := s.journal.append(c.first, c.revision, c.events)
+			if err == nil {
+				err = s.sequence.write(mark{c.revision, c.digest})
+			}
+			if err != nil {
 				s.fail(err, group[:n], group[n:])
 				return err
 			}

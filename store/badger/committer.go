@@ -12,7 +12,9 @@ import (
 // committer knows the revision of every key and decides on batches. Only the goroutine of run uses it.
 type committer struct {
 	index    map[string]store.Revision
+	digest   uint64         // of the index
 	revision store.Revision // the last one given
+	refusal  error          // of batches that make keys; nil to take them
 
 	// Of the group at hand; the slices are used again.
 	answers []answer
@@ -23,9 +25,23 @@ type committer struct {
 // withdrawn stands for a batch whose caller has gone.
 var withdrawn = answer{revision: -1}
 
-// load reads the revisions of all keys.
+// set notes the revision of a key, 0 if it is deleted.
+func (c *committer) set(key string, r store.Revision) {
+	if old := c.index[key]; old != 0 {
+		c.digest ^= keyDigest(key, old)
+	}
+	if r == 0 {
+		delete(c.index, key)
+		return
+	}
+	c.digest ^= keyDigest(key, r)
+	c.index[key] = r
+}
+
+// load reads the revisions of all keys. The revision is that of the last
+// checkpoint that is complete; keys can be newer, of one that is not.
 func (c *committer) load(db *driver.DB) error {
-	c.index = make(map[string]store.Revision)
+	c.index, c.digest = make(map[string]store.Revision), 0
 	return db.View(func(txn *driver.Txn) (err error) {
 		if c.revision, err = lastRevision(txn); err != nil {
 			return err
@@ -37,13 +53,14 @@ func (c *committer) load(db *driver.DB) error {
 			key := string(item.Key()[1:])
 			err := item.Value(func(stored []byte) error {
 				r, _, err := decodeValue(stored)
-				c.index[key] = r
+				if err == nil {
+					c.set(key, r)
+				}
 				return err
 			})
 			if err != nil {
 				return fmt.Errorf("read %q: %w", key, err)
 			}
-			c.revision = max(c.revision, c.index[key])
 		}
 		return nil
 	})
@@ -97,6 +114,9 @@ func (c *committer) apply(b store.Batch, values []byte) (answer, []byte) {
 			return answer{err: &store.ConflictError{Key: cond.Key}}, values
 		}
 	}
+	if c.refusal != nil && c.makesKeys(b) {
+		return answer{err: c.refusal}, values
+	}
 	c.revision++
 	for _, op := range b.Ops {
 		event := store.Event{Entry: store.Entry{Key: op.Key, Revision: c.revision}, Deleted: op.Delete}
@@ -104,9 +124,9 @@ func (c *committer) apply(b store.Batch, values []byte) (answer, []byte) {
 			if c.index[op.Key] == 0 {
 				continue
 			}
-			delete(c.index, op.Key)
+			c.set(op.Key, 0)
 		} else {
-			c.index[op.Key] = c.revision
+			c.set(op.Key, c.revision)
 			start := len(values)
 			values = append(values, op.Value...)
 			event.Value = values[start:len(values):len(values)]
@@ -114,6 +134,23 @@ func (c *committer) apply(b store.Batch, values []byte) (answer, []byte) {
 		c.events = append(c.events, event)
 	}
 	return answer{revision: c.revision}, values
+}
+
+// makesKeys reports whether a batch adds to what is kept: it puts a key that is
+// absent. What ends leases and changes records does not, and work that has begun
+// with an intent is let through to its end, or back.
+func (c *committer) makesKeys(b store.Batch) bool {
+	for _, cond := range b.Conditions {
+		if cond.Revision != 0 && store.IsIntent(cond.Key) {
+			return false
+		}
+	}
+	for _, op := range b.Ops {
+		if !op.Delete && c.index[op.Key] == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // writeChanges writes changes into Badger, in as many transactions as it takes,

@@ -23,11 +23,15 @@ import (
 const (
 	writerDir   = "BERTH_TEST_STORE_WRITER"
 	writerLimit = "BERTH_TEST_STORE_COMMITS"
+	writerLarge = "BERTH_TEST_STORE_LARGE" // a checkpoint takes several transactions
 )
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(writerDir); dir != "" {
 		os.Exit(write(dir))
+	}
+	if dir := os.Getenv(readerDir); dir != "" {
+		os.Exit(read(dir))
 	}
 	os.Exit(m.Run())
 }
@@ -39,7 +43,11 @@ const smallJournal = 16 << 10
 // writing each key with its revision when it was acknowledged.
 func write(dir string) int {
 	// A small journal turns often: kills come while Badger gets what it has, too.
-	s, err := badger.Open(dir, badger.Options{JournalBytes: smallJournal})
+	journal, large := int64(smallJournal), os.Getenv(writerLarge) != ""
+	if large {
+		journal = 2 << 20
+	}
+	s, err := badger.Open(dir, badger.Options{JournalBytes: journal})
 	if err != nil {
 		fmt.Println("error", err)
 		return 1
@@ -55,6 +63,9 @@ func write(dir string) int {
 				b.IfAbsent(key)
 				b.Put(key, []byte(key))
 				b.Put(fmt.Sprintf("last/%d", i), []byte(key))
+				if large {
+					b.Put(fmt.Sprintf("large/%d/%d", i, n%8), make([]byte, 20_000))
+				}
 				r, err := s.Commit(context.Background(), b)
 				if err != nil {
 					fmt.Println(outcome(err), err)
@@ -202,6 +213,9 @@ func TestFaultKill(t *testing.T) {
 		}
 		s := open(t, dir)
 		all.check(t, s)
+		if h := s.Health(); len(h.Damage) > 0 {
+			t.Errorf("nothing was damaged: %q", h.Damage)
+		}
 		if err := s.Close(); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -256,6 +270,35 @@ func TestFaultKillBetweenCreateAndTruncate(t *testing.T) {
 	}
 	if swept == 0 {
 		t.Error("no kill left an empty file: this test shows nothing")
+	}
+}
+
+// TestFaultKillInCheckpoint kills a writer at syncs of Badger's, between the
+// transactions of a checkpoint among them: what those have not brought to Badger is
+// in the journal still.
+func TestFaultKillInCheckpoint(t *testing.T) {
+	t.Parallel()
+	path := strace(t)
+	for n := 2; n <= 16; n += 2 {
+		dir := t.TempDir()
+		cmd := writer(t, dir, path, "-f", "-qq", "-o", os.DevNull, "-e", "trace=msync",
+			"-e", fmt.Sprintf("inject=msync:signal=KILL:when=%d", n))
+		cmd.Env = append(cmd.Env, writerLarge+"=1", writerLimit+"=1000000")
+		out, _ := cmd.Output()
+		all := make(acknowledged)
+		for line := range strings.Lines(string(out)) {
+			if line != "open\n" && strings.HasSuffix(line, "\n") {
+				all.add(t, line)
+			}
+		}
+		s := open(t, dir)
+		if h := s.Health(); len(h.Damage) > 0 {
+			t.Errorf("killed at sync %d, after %d answers: %q", n, len(all), h.Damage)
+		}
+		all.check(t, s)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -14,9 +14,15 @@
 // changes are in memory, and reads see them there. Opening brings to Badger what
 // is left in the journal, so that a store that was killed needs nothing else.
 // The journal is there because a transaction of Badger costs two syncs and some
-// microseconds of processor time for each key, and because Badger drops what a
-// damaged log has without a word: the journal's checksums are chained, and its
-// records say which revisions they have.
+// microseconds of processor time for each key.
+//
+// Loss is never silent. Badger drops what a damaged log has without a word, and
+// a damaged end of the journal looks as one that was being written. So a second,
+// small file, the sequence, says what was acknowledged last, with a digest of
+// the revisions of all keys, and opening compares what it finds with that. What
+// is lost is logged and written down, and until Accept says that it is known
+// the store takes no batch that makes keys; those that change and delete are
+// taken, so that what is there can end.
 //
 // The revision is the store's own counter, because Badger gives a transaction
 // one version: it stands before each value, and the last one has a key of its

@@ -112,7 +112,7 @@ func newest(t *testing.T, dir string) (file string, content []byte, end int) {
 	return file, content, len(bytes.TrimRight(content, "\x00"))
 }
 
-// A record that is not whole is the end: it was not acknowledged.
+// A record that is not whole is the end if it was not acknowledged, and else it is loss.
 func TestJournalEndsWithATornRecord(t *testing.T) {
 	t.Parallel()
 	const n = 20 // in the first file, whose end is known by its zeros
@@ -120,14 +120,30 @@ func TestJournalEndsWithATornRecord(t *testing.T) {
 		t.Run(fmt.Sprint(cut, " bytes"), func(t *testing.T) {
 			t.Parallel()
 			dir := crashed(t, n)
+			before, err := os.ReadFile(filepath.Join(crashed(t, n-1), "sequence"))
+			if err != nil {
+				t.Fatal(err)
+			}
 			file, content, end := newest(t, dir)
 			clear(content[end-cut : end])
 			if err := os.WriteFile(file, content, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			keys, last, _ := reopen(t, dir)
-			if want := remaining(n - 1); last != n-1 || strings.Join(keys, " ") != strings.Join(want, " ") {
-				t.Errorf("revision %d and keys %v, want %v", last, keys, want)
+			acknowledged := t.TempDir()
+			if err := os.CopyFS(acknowledged, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "sequence"), before, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			want := remaining(n - 1)
+			keys, last, said := reopen(t, dir)
+			if last != n-1 || strings.Join(keys, " ") != strings.Join(want, " ") || said != "" {
+				t.Errorf("revision %d and keys %v, want %v; it says %s", last, keys, want, said)
+			}
+			keys, last, said = reopen(t, acknowledged)
+			if last != n || strings.Join(keys, " ") != strings.Join(want, " ") || !strings.Contains(said, "revision 20 to 20 are lost") {
+				t.Errorf("where it was acknowledged: revision %d and keys %v, want %v; it says %s", last, keys, want, said)
 			}
 		})
 	}
@@ -183,7 +199,7 @@ func TestJournalTellsOfLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer damaged.Close()
-	if !strings.Contains(log.String(), "acknowledged") {
+	if !strings.Contains(log.String(), "revision 2 to 2 are lost") {
 		t.Errorf("it says nothing of the loss: %s", log.String())
 	}
 	if _, err := damaged.Get(t.Context(), "x/3"); err != nil {

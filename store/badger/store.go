@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	driver "github.com/dgraph-io/badger/v4"
@@ -54,6 +55,7 @@ const (
 
 // Store is a Badger database in a folder. It is for one process at a time.
 type Store struct {
+	dir  string
 	db   *driver.DB
 	lock *os.File
 	feed *feed.Feed
@@ -70,6 +72,7 @@ type Store struct {
 	spare   []*request // an empty queue to swap with
 	closing bool
 	failure *FailedError
+	damage  []string // found and not accepted
 
 	wake      chan struct{} // there is something in the queue, or closing is set
 	failed    chan struct{} // closed when failure is set
@@ -78,13 +81,18 @@ type Store struct {
 	closeErr  error
 
 	committer committer
-	journal   *journal    // written by the committer
-	under     *checkpoint // the last one, begun by the committer
+	journal   *journal       // written by the committer
+	sequence  *sequence      // written by the committer
+	inBadger  store.Revision // of the last checkpoint; its goroutine's while one is under way
+	under     *checkpoint    // the last one, begun by the committer
 	overlay   overlay
 	broken    error // of a checkpoint; guarded by mu
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store     = (*Store)(nil)
+	_ store.Inspector = (*Store)(nil)
+)
 
 // Open opens the store in a folder, which is created if it is not there. Its
 // error is store.ErrLocked if another process, or another Store of this one,
@@ -125,31 +133,94 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	if len(swept) > 0 {
 		log.Info("deleted empty files that a killed process left in the store", "files", swept)
 	}
-	db, err := driver.Open(driverOptions(dir, opts.Logger))
-	if err != nil {
-		return nil, err
-	}
 	s := &Store{
-		db: db, lock: lock, log: log, closeLimit: cmp.Or(opts.CloseLimit, defaultCloseLimit),
+		dir: dir, lock: lock, log: log, closeLimit: cmp.Or(opts.CloseLimit, defaultCloseLimit),
 		wake: make(chan struct{}, 1), failed: make(chan struct{}), ended: make(chan struct{}),
 	}
-	s.overlay.fresh = make(map[string]store.Event)
-	if err := s.committer.load(db); err != nil {
-		_ = db.Close()
+	if s.damage, err = readDamage(dir); err != nil {
 		return nil, err
 	}
-	if s.journal, err = openJournal(dir, cmp.Or(opts.JournalBytes, defaultJournalBytes)); err == nil {
-		if err = s.recover(); err != nil {
-			_ = s.journal.close()
-		}
-	}
-	if err != nil {
-		_ = db.Close()
+	if err := s.openFiles(opts); err != nil {
 		return nil, err
 	}
 	s.feed = feed.New(s.committer.revision, feed.Options{Events: opts.History})
 	go s.run()
 	return s, nil
+}
+
+// openFiles opens Badger, the journal and the sequence, and has them agree.
+func (s *Store) openFiles(opts Options) (err error) {
+	s.overlay = overlay{fresh: make(map[string]store.Event)}
+	s.under, s.committer = nil, committer{}
+	if s.db, err = s.openDriver(opts); err != nil {
+		return err
+	}
+	s.journal, err = openJournal(s.dir, cmp.Or(opts.JournalBytes, defaultJournalBytes))
+	if err == nil {
+		if s.sequence, err = openSequence(s.dir); err == nil {
+			if err = s.recover(); err != nil {
+				_ = s.sequence.file.Close()
+			}
+		}
+		if err != nil {
+			_ = s.journal.close()
+		}
+	}
+	if err != nil {
+		_ = s.db.Close()
+	}
+	return err
+}
+
+// openDriver opens Badger and reads what it has. Where that is damaged beyond
+// reading it is set aside, and an empty one takes its place: the journal has
+// what came last, and the sequence tells that the rest is lost.
+func (s *Store) openDriver(opts Options) (*driver.DB, error) {
+	db, err := s.tryDriver(opts)
+	if err == nil || !damagedDriver(err) {
+		return db, err
+	}
+	if removeErr := removeEmpties(s.dir); removeErr != nil {
+		return nil, fmt.Errorf("%w; %w", err, removeErr)
+	}
+	db, err = s.tryDriver(opts)
+	if err == nil || !damagedDriver(err) {
+		return db, err
+	}
+	aside, moveErr := setAside(s.dir)
+	if moveErr != nil {
+		return nil, fmt.Errorf("%w; set it aside: %w", err, moveErr)
+	}
+	if damageErr := s.addDamage([]string{fmt.Sprintf("Badger cannot be opened (%v); what it had is in %s", err, aside)}); damageErr != nil {
+		return nil, damageErr
+	}
+	return s.tryDriver(opts)
+}
+
+func (s *Store) tryDriver(opts Options) (db *driver.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil { // where a file's structure is not as it should be
+			err = fmt.Errorf("open Badger: %v", r)
+		}
+	}()
+	if err := checkTables(s.dir); err != nil {
+		return nil, err
+	}
+	if db, err = driver.Open(driverOptions(s.dir, opts.Logger)); err != nil {
+		return nil, err
+	}
+	s.committer = committer{}
+	if err := s.committer.load(db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// damagedDriver reports whether an error of opening Badger is about what its
+// files have, not about the system or another process.
+func damagedDriver(err error) bool {
+	var errno syscall.Errno
+	return !errors.As(err, &errno) || errno == syscall.ENOENT || errno == syscall.EINVAL
 }
 
 func driverOptions(dir string, log *slog.Logger) driver.Options {
@@ -167,7 +238,7 @@ func driverOptions(dir string, log *slog.Logger) driver.Options {
 		WithIndexCacheSize(0).
 		WithNumCompactors(2).
 		WithMetricsEnabled(false).
-		WithChecksumVerificationMode(options.OnTableAndBlockRead)
+		WithChecksumVerificationMode(options.OnBlockRead) // checkTables has seen them whole
 	if log != nil {
 		o = o.WithLogger(logger{log})
 	}
@@ -341,7 +412,7 @@ func (s *Store) Close() error {
 			if s.Err() == nil {
 				err = s.finish()
 			}
-			closed <- errors.Join(err, s.db.Close(), s.journal.close())
+			closed <- errors.Join(err, s.db.Close(), s.journal.close(), s.sequence.file.Close())
 		}()
 		limit := time.NewTimer(s.closeLimit)
 		defer limit.Stop()

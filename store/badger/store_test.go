@@ -69,22 +69,18 @@ func TestOpenRefused(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	damaged := t.TempDir()
-	s := open(t, damaged)
-	if err := s.Close(); err != nil {
+	foreign := t.TempDir() // not Berth's to mend
+	if err := os.Mkdir(filepath.Join(foreign, "MANIFEST"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(damaged, "MANIFEST"), []byte("nonsense"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, dir := range map[string]string{"a file": file, "below a file": filepath.Join(file, "x"), "damaged": damaged} {
+	for name, dir := range map[string]string{"a file": file, "below a file": filepath.Join(file, "x"), "a folder for a file": foreign} {
 		_, err := badger.Open(dir, badger.Options{})
 		if err == nil || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
 	// A failed open gives the lock back.
-	if _, err := badger.Open(damaged, badger.Options{}); errors.Is(err, store.ErrLocked) {
+	if _, err := badger.Open(foreign, badger.Options{}); errors.Is(err, store.ErrLocked) {
 		t.Error("a failed open keeps the lock")
 	}
 }

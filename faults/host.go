@@ -36,9 +36,15 @@ func (s *suite) newHost() (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{s: s, dir: dir, home: filepath.Join(dir, "home")}
-	h.Client = client.New(client.Options{Socket: filepath.Join(h.home, "berth.sock")})
+	h := &host{s: s, dir: dir}
+	h.useHome(filepath.Join(dir, "home"))
 	return h, nil
+}
+
+// useHome has the daemons that follow use a state folder.
+func (h *host) useHome(dir string) {
+	h.home = dir
+	h.Client = client.New(client.Options{Socket: filepath.Join(dir, "berth.sock")})
 }
 
 // start starts a daemon and does not wait for it. Its log goes on in the file

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -18,6 +19,7 @@ type ledger struct {
 	mu        sync.Mutex
 	leases    map[string]held // acknowledged and not released, by their holders
 	uncertain map[string]bool // holders whose acquisition or release has no answer
+	taken     map[string]bool // holders that an actor goes on with
 	processes map[int]bool    // ids that were acknowledged and not asked to end
 	lost      bool            // an exec or a kill has no answer
 	answers   int
@@ -30,19 +32,27 @@ type held struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{leases: map[string]held{}, uncertain: map[string]bool{}, processes: map[int]bool{}}
+	return &ledger{leases: map[string]held{}, uncertain: map[string]bool{}, taken: map[string]bool{}, processes: map[int]bool{}}
 }
 
+// mostLeases is how many leases an actor holds at most, so that the range does
+// not fill up.
+const mostLeases = 20
+
 // act acquires and releases leases, or starts and ends processes, until ctx
-// ends or the daemon is gone. Holders are named after the actor.
+// ends or the daemon is gone. Holders are named after the actor; it goes on
+// with some of those that the actors before it left.
 func (l *ledger) act(ctx context.Context, h *host, name string, random *rand.Rand, withProcesses bool) {
 	var mine []string
+	if !withProcesses {
+		mine = l.take(mostLeases)
+	}
 	for i := 0; ctx.Err() == nil; i++ {
 		var ok bool
 		switch {
 		case withProcesses:
 			ok = l.actOnProcesses(ctx, h, random)
-		case len(mine) > 0 && random.IntN(2) == 0 || len(mine) > 20:
+		case len(mine) > 0 && random.IntN(2) == 0 || len(mine) > mostLeases:
 			n := random.IntN(len(mine))
 			ok = l.release(ctx, h, mine[n])
 			mine = slices.Delete(mine, n, n+1)
@@ -56,6 +66,19 @@ func (l *ledger) act(ctx context.Context, h *host, name string, random *rand.Ran
 			return
 		}
 	}
+}
+
+// take returns up to n holders that no actor goes on with.
+func (l *ledger) take(n int) (mine []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, holder := range slices.Sorted(maps.Keys(l.leases)) {
+		if len(mine) < n && !l.taken[holder] {
+			l.taken[holder] = true
+			mine = append(mine, holder)
+		}
+	}
+	return mine
 }
 
 // refused reports whether the daemon has answered that it did not do it.
@@ -72,6 +95,7 @@ func (l *ledger) acquire(ctx context.Context, h *host, holder string) bool {
 	case err == nil:
 		l.answers++
 		l.leases[holder] = held{list[0].ID, list[0].Generation, list[0].Port}
+		l.taken[holder] = true
 	case !refused(err):
 		l.uncertain[holder] = true
 	}
@@ -174,6 +198,7 @@ func (l *ledger) verify(ctx context.Context, h *host, f *figure) error {
 		}
 	}
 	clear(l.uncertain)
+	clear(l.taken)
 	l.verifyProcesses(ps, leases, h, f)
 	return nil
 }

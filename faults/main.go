@@ -34,6 +34,8 @@ func main() {
 var measures = []measure{
 	kills,
 	killsWhileOpening,
+	power,
+	powerControl,
 }
 
 // measure is one row of the table.

@@ -160,12 +160,13 @@ func (j *journal) append(first, last store.Revision, changes []store.Event) erro
 }
 
 func fdatasync(f *os.File) error {
-	for {
+	for !unsynced {
 		err := unix.Fdatasync(int(f.Fd()))
 		if !errors.Is(err, unix.EINTR) {
 			return os.NewSyscallError("fdatasync", err)
 		}
 	}
+	return nil
 }
 
 // group is what one record of the journal says.

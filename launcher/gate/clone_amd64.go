@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -37,6 +39,9 @@ type cloneArgs struct {
 }
 
 const stackSize = 4096
+
+// pidDigits is the most digits of a process id.
+const pidDigits = 10
 
 // clone3 makes the child of a block. It returns the child's process id, or the
 // negative errno.
@@ -72,7 +77,7 @@ func startByClone(c *Command, theirs int) (*Child, error) {
 	}
 	defer closeSources()
 
-	m, b, err := newBlock(c, sources)
+	m, b, pidAt, err := newBlock(c, sources)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +92,10 @@ func startByClone(c *Command, theirs int) (*Child, error) {
 		return nil, fmt.Errorf("start %s: clone3: %w", c.Path, errno)
 	}
 	pid := int(r)
+	if pidAt > 0 {
+		// The child waits, and its memory is ours.
+		strconv.AppendInt(m[pidAt:pidAt], int64(pid), 10)
+	}
 	if soft, hard, ok := rlimit.NoFile(); ok {
 		// The program gets the limit that the daemon was given, not the one
 		// that Go has raised for itself. The child waits, so it is not too late.
@@ -145,23 +154,24 @@ func sourceFiles(files []*os.File, gate int) (fds []int, closeAll func(), err er
 }
 
 // newBlock maps memory for the child and writes all that it needs into it: the
-// block, the stack, the pointer arrays and the strings.
-func newBlock(c *Command, sources []int) ([]byte, *block, error) {
+// block, the stack, the pointer arrays and the strings. pidAt is where the
+// child's process id belongs, 0 where it does not want it.
+func newBlock(c *Command, sources []int) (m []byte, b *block, pidAt int, err error) {
 	files := sources[:len(sources)-1]
-	size := int(unsafe.Sizeof(block{})) + stackSize + 64 + 8*(len(files)+len(c.Args)+len(c.Env)+2)
-	size += len(c.Path) + len(c.Dir) + 2
+	size := int(unsafe.Sizeof(block{})) + stackSize + 64 + 8*(len(files)+len(c.Args)+len(c.Env)+3)
+	size += len(c.Path) + len(c.Dir) + 2 + len(c.PIDEnv) + len("=") + pidDigits + 1
 	for _, s := range c.Args {
 		size += len(s) + 1
 	}
 	for _, s := range c.Env {
 		size += len(s) + 1
 	}
-	m, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	m, err = unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
-		return nil, nil, fmt.Errorf("map memory for the start of %s: %w", c.Path, err)
+		return nil, nil, 0, fmt.Errorf("map memory for the start of %s: %w", c.Path, err)
 	}
 	base := uintptr(unsafe.Pointer(&m[0]))
-	b := (*block)(unsafe.Pointer(&m[0]))
+	b = (*block)(unsafe.Pointer(&m[0]))
 	next := (int(unsafe.Sizeof(block{})) + 15) &^ 15
 	stack := next
 	next += stackSize
@@ -173,7 +183,7 @@ func newBlock(c *Command, sources []int) ([]byte, *block, error) {
 	}
 	argvAt := filesAt + 8*len(files)
 	envpAt := argvAt + 8*(len(c.Args)+1)
-	next = envpAt + 8*(len(c.Env)+1)
+	next = envpAt + 8*(len(c.Env)+2)
 	text := func(s string) uintptr {
 		at := base + uintptr(next)
 		next += copy(m[next:], s) + 1
@@ -189,6 +199,10 @@ func newBlock(c *Command, sources []int) ([]byte, *block, error) {
 	for i, s := range c.Env {
 		word(envpAt+8*i, text(s))
 	}
+	if c.PIDEnv != "" {
+		word(envpAt+8*len(c.Env), text(c.PIDEnv+"="+strings.Repeat("\x00", pidDigits)))
+		pidAt = next - 1 - pidDigits
+	}
 	b.argv, b.envp = base+uintptr(argvAt), base+uintptr(envpAt)
 	b.files, b.nfiles = base+uintptr(filesAt), uint64(len(files))
 	b.gate = uint64(sources[len(sources)-1])
@@ -199,5 +213,5 @@ func newBlock(c *Command, sources []int) ([]byte, *block, error) {
 		stack:      uint64(base) + uint64(stack),
 		stackSize:  stackSize,
 	}
-	return m, b, nil
+	return m, b, pidAt, nil
 }

@@ -26,6 +26,11 @@ type Command struct {
 	// Env is the whole environment, handed on as it is.
 	Env []string
 
+	// PIDEnv, unless it is empty, names a variable that the child gets on top of
+	// Env: its own process id, which nobody knows before it exists. LISTEN_PID
+	// of sd_listen_fds(3) is one.
+	PIDEnv string
+
 	// Dir is the working directory; empty means the caller's.
 	Dir string
 
@@ -41,7 +46,7 @@ func (c *Command) validate() error {
 	for _, part := range []struct {
 		what string
 		list []string
-	}{{"path", []string{c.Path}}, {"working directory", []string{c.Dir}}, {"arguments", c.Args}, {"environment", c.Env}} {
+	}{{"path", []string{c.Path}}, {"working directory", []string{c.Dir}}, {"arguments", c.Args}, {"environment", c.Env}, {"name for the process id", []string{c.PIDEnv}}} {
 		for _, s := range part.list {
 			if strings.IndexByte(s, 0) >= 0 {
 				return fmt.Errorf("start %s: a NUL character in the %s", c.Args[0], part.what)

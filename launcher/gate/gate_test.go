@@ -216,6 +216,24 @@ func TestExtraFilesComeAfterTheThird(t *testing.T) {
 	})
 }
 
+func TestTheChildIsToldItsProcessID(t *testing.T) {
+	eachWay(t, func(t *testing.T, start func(gate.Command) (*gate.Child, error)) {
+		for range 3 {
+			out, _, err := run(t, start, gate.Command{Path: "/proc/self/exe", Args: []string{reporterName}, Env: []string{"FIRST=1", "LAST=2"}, PIDEnv: "LISTEN_PID"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var g given
+			if err := json.Unmarshal([]byte(out), &g); err != nil {
+				t.Fatal(err)
+			}
+			if want := []string{"FIRST=1", "LAST=2", "LISTEN_PID=" + strconv.Itoa(g.PID)}; !slices.Equal(g.Env, want) {
+				t.Errorf("environment %q, want %q", g.Env, want)
+			}
+		}
+	})
+}
+
 func TestNothingRunsBeforeTheGateOpens(t *testing.T) {
 	eachWay(t, func(t *testing.T, start func(gate.Command) (*gate.Child, error)) {
 		file := filepath.Join(t.TempDir(), "ran")

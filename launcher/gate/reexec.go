@@ -19,8 +19,8 @@ const gateName = "berth-gate"
 
 // order is what the gate is told of a Command.
 type order struct {
-	Path, Dir string
-	Args, Env []string
+	Path, Dir, PIDEnv string
+	Args, Env         []string
 }
 
 // startByExec makes the child by executing the running program again. It is
@@ -50,7 +50,7 @@ func startByExec(c *Command, conn *os.File, theirs int) (*Child, error) {
 		child.pidfd, err = unix.PidfdOpen(child.PID, 0)
 	}
 	if err == nil {
-		err = gob.NewEncoder(conn).Encode(order{Path: c.Path, Args: c.Args, Env: c.Env, Dir: c.Dir})
+		err = gob.NewEncoder(conn).Encode(order{Path: c.Path, Dir: c.Dir, PIDEnv: c.PIDEnv, Args: c.Args, Env: c.Env})
 	}
 	if err != nil {
 		// Without its command the child reads the end of the file and exits.
@@ -96,6 +96,9 @@ func Main() {
 		binary.NativeEndian.PutUint64(b[8:], uint64(errno))
 		_, _ = unix.Write(n, b[:])
 		os.Exit(127)
+	}
+	if c.PIDEnv != "" {
+		c.Env = append(c.Env, c.PIDEnv+"="+strconv.Itoa(os.Getpid()))
 	}
 	if c.Dir != "" {
 		if err := unix.Chdir(c.Dir); err != nil {

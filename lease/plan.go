@@ -62,17 +62,27 @@ func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
 	for i := range requests {
 		missing = append(missing, i)
 	}
-	for again := false; ; again = true {
+	if err := m.fill(ctx, p, missing, false); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// fill gives each of the missing requests a port that can be bound. In a plan
+// that is filled again other ports may be given to the other requests too. If
+// it cannot be filled, all of its ports are given back.
+func (m *Manager) fill(ctx context.Context, p *Plan, missing []int, again bool) error {
+	for ; ; again = true {
 		if err := m.pick(ctx, p, missing); err != nil {
 			m.giveBack(p)
-			return nil, err
+			return err
 		}
 		refused := missing[:0]
 		for _, i := range missing {
 			ok, err := m.probe(ctx, p.slots[i])
 			if err != nil {
 				m.giveBack(p)
-				return nil, fmt.Errorf("lease a port of range %s: %w", requests[i].Range, err)
+				return fmt.Errorf("lease a port of range %s: %w", p.requests[i].Range, err)
 			}
 			if !ok {
 				p.slots[i] = nil
@@ -82,14 +92,42 @@ func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
 		if missing = refused; len(missing) > 0 {
 			continue
 		}
-		if (again || p.rechecked != nil) && len(requests) > 1 {
+		if (again || p.rechecked != nil) && len(p.requests) > 1 {
 			m.arrange(p)
 		}
+		p.leases = p.leases[:0]
 		for _, s := range p.slots {
 			p.leases = append(p.leases, *s.lease)
 		}
-		return p, nil
+		return nil
 	}
+}
+
+// Refuse sets aside a port of a plan that its caller could not bind, although
+// the probe could before, and picks another one in its place. What Leases
+// returned before does not hold any more: ports of the same range may be those
+// of other requests now. Its errors are those of Plan, after which the plan is
+// done, and ErrPlanDone, also where the port is not the plan's.
+func (m *Manager) Refuse(ctx context.Context, p *Plan, protocol Protocol, port int) error {
+	who, _, err := m.finder.Find(protocol, port)
+	if err != nil {
+		m.log.Warn("who is bound to a port cannot be told", "protocol", protocol, "port", port, "error", err)
+	}
+	m.mu.Lock()
+	i := -1
+	if !p.done {
+		i = slices.IndexFunc(p.slots, func(s *slot) bool { return s.protocol == protocol && s.port == port })
+	}
+	if i < 0 {
+		m.mu.Unlock()
+		return ErrPlanDone
+	}
+	s := p.slots[i]
+	s.blocked = m.inUse(port, who)
+	m.end(s)
+	p.slots[i] = nil
+	m.mu.Unlock()
+	return m.fill(ctx, p, []int{i}, true)
 }
 
 // pick gives each of the missing requests a port. Where a range has none left,

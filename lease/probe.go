@@ -2,8 +2,6 @@ package lease
 
 import (
 	"errors"
-	"fmt"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,68 +36,20 @@ func (systemProber) Probe(p Protocol, port int) error {
 	if p == TCP && errors.Is(err, unix.EADDRINUSE) {
 		err = bindProbe(p, port, true)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, unix.EADDRINUSE):
-		return &InUseError{Protocol: p, Port: port}
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return stated(ErrPrivileged, "%s port %d: this user may not bind it", p, port)
 	}
-	return fmt.Errorf("probe %s port %d: %w", p, port, err)
+	return bindError("probe", p, port, err)
 }
 
-// bindProbe binds the port on all addresses: those of IPv4 and of IPv6, or
-// where IPv6 is off, those of IPv4. With reuse it sets SO_REUSEADDR and listens.
+// bindProbe binds the port and lets go of it. With reuse it sets SO_REUSEADDR
+// and listens.
 func bindProbe(p Protocol, port int, reuse bool) error {
-	err := bindFamily(p, port, unix.AF_INET6, reuse)
-	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) {
-		err = bindFamily(p, port, unix.AF_INET, reuse)
-	}
-	return err
-}
-
-func bindFamily(p Protocol, port, family int, reuse bool) error {
-	kind := unix.SOCK_STREAM
-	if p == UDP {
-		kind = unix.SOCK_DGRAM
-	}
-	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
+	fd, err := bind(p, port, bindOptions{reuse: reuse, listen: reuse, backlog: 1})
 	if err != nil {
-		return fmt.Errorf("socket: %w", err)
+		return err
 	}
-	defer func() {
-		// EINTR or not, Linux has closed the descriptor (close(2)).
-		_ = unix.Close(fd)
-	}()
-	var address unix.Sockaddr = &unix.SockaddrInet4{Port: port}
-	if family == unix.AF_INET6 {
-		address = &unix.SockaddrInet6{Port: port}
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
-			return fmt.Errorf("setsockopt IPV6_V6ONLY: %w", err)
-		}
-	}
-	if reuse {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-			return fmt.Errorf("setsockopt SO_REUSEADDR: %w", err)
-		}
-	}
-	if err := retry(func() error { return unix.Bind(fd, address) }); err != nil {
-		return fmt.Errorf("bind: %w", err)
-	}
-	if reuse {
-		if err := retry(func() error { return unix.Listen(fd, 1) }); err != nil {
-			return fmt.Errorf("listen: %w", err)
-		}
-	}
+	// EINTR or not, Linux has closed the descriptor (close(2)).
+	_ = unix.Close(fd)
 	return nil
-}
-
-// retry repeats a system call that a signal has interrupted.
-func retry(call func() error) error {
-	for {
-		if err := call(); err != syscall.EINTR {
-			return err
-		}
-	}
 }

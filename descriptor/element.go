@@ -21,7 +21,8 @@ type shape struct {
 var unusedAttributes = []string{"interopEnabled", "interopWireFormat", "numaEnabled"}
 
 // shapes are the elements of a corus.xml, as the schema distribution-5.0.xsd
-// has them; and processProperties and libDirs, which Corus reads too.
+// has them; processProperties and libDirs, which Corus reads too; and Berth's
+// own attribute handoff.
 var shapes = map[string]shape{
 	"distribution": {
 		attributes: []string{"name", "version", "tags", "propertyCategories"},
@@ -33,7 +34,7 @@ var shapes = map[string]shape{
 		children: []string{"port", "preExec", "java", "generic", "magnet", "docker"},
 	},
 	"port": {
-		attributes: []string{"name"},
+		attributes: []string{"name", "handoff"},
 		children:   []string{"http-diagnostic", "https-diagnostic"},
 	},
 	"http-diagnostic":  {attributes: diagnosticAttributes},

@@ -155,6 +155,16 @@ func TestParseNamespaces(t *testing.T) {
 	})
 }
 
+func TestParseHandoff(t *testing.T) {
+	d := parse(t, `<distribution name="d" version="1"><process name="p"><port name="a"/><port name="b" handoff="listen"/><port name="c" handoff=" Inherit "/>
+		<port name="d" handoff="hold"/><port name="a" handoff="hold"/><port name="c" handoff="inherit"/><port name="b"/><java profile="x" mainClass="M"/></process></distribution>`)
+	want := []descriptor.Port{{Name: "a", Handoff: descriptor.Hold}, {Name: "b", Handoff: descriptor.Listen},
+		{Name: "c", Handoff: descriptor.Inherit}, {Name: "d", Handoff: descriptor.Hold}}
+	if !reflect.DeepEqual(d.Processes[0].Ports, want) || len(d.Warnings) > 0 {
+		t.Errorf("got %+v, want %+v", d, want)
+	}
+}
+
 func TestParseWarns(t *testing.T) {
 	tests := map[string]struct {
 		text string

@@ -11,10 +11,33 @@ type Port struct {
 	// Name is the range's name.
 	Name string
 
+	// Handoff is how the port is handed over; empty where the process is told
+	// its number and binds it by itself.
+	Handoff Handoff
+
 	// HTTP and HTTPS tell how the process is asked on that port how it is;
 	// nil where the descriptor says nothing.
 	HTTP, HTTPS *Diagnostic
 }
+
+// Handoff is how a leased port gets to its process without a moment in which
+// somebody else could bind it. The attribute is Berth's own.
+type Handoff string
+
+// The ways to hand over a port. A listening socket is passed as systemd does,
+// see sd_listen_fds(3).
+const (
+	// Listen: the socket is bound and listens before the process starts.
+	Listen Handoff = "listen"
+	// Inherit is Listen, and the socket is descriptor 0 as well, where inetd's
+	// servers and System.inheritedChannel of Java find it. One port of a
+	// process can have it.
+	Inherit Handoff = "inherit"
+	// Hold: the port is kept bound, and the process binds it over that.
+	Hold Handoff = "hold"
+)
+
+var handoffs = []Handoff{Listen, Inherit, Hold}
 
 // Diagnostic is how a process is asked over HTTP or HTTPS how it is.
 type Diagnostic struct {
@@ -50,7 +73,7 @@ const (
 // addPort reads a port element into p. A range that p has already stays one
 // port; what only the later element says about it is added.
 func (e *element) addPort(p *Process) {
-	port := Port{Name: e.name("name")}
+	port := Port{Name: e.name("name"), Handoff: e.handoff()}
 	for _, child := range e.children() {
 		place := &port.HTTP
 		if child.Tag == "https-diagnostic" {
@@ -62,17 +85,46 @@ func (e *element) addPort(p *Process) {
 		*place = child.diagnostic()
 	}
 	i := slices.IndexFunc(p.Ports, func(o Port) bool { return o.Name == port.Name })
+	if port.Handoff == Inherit {
+		for k, other := range p.Ports {
+			if other.Handoff == Inherit && k != i {
+				e.problem("attribute \"handoff\": port %s has \"inherit\" already, and there is one descriptor 0: use \"listen\"", quote(other.Name))
+				break
+			}
+		}
+	}
 	if i < 0 {
 		p.Ports = append(p.Ports, port)
 		return
 	}
 	had := &p.Ports[i]
+	switch {
+	case had.Handoff == "":
+		had.Handoff = port.Handoff
+	case port.Handoff != "" && port.Handoff != had.Handoff:
+		e.problem("attribute \"handoff\": %s, and %s of the same port before: keep one", quote(string(port.Handoff)), quote(string(had.Handoff)))
+	}
 	if had.HTTP == nil {
 		had.HTTP = port.HTTP
 	}
 	if had.HTTPS == nil {
 		had.HTTPS = port.HTTPS
 	}
+}
+
+// handoff returns the value of attribute "handoff", which is one of three
+// where it is there.
+func (e *element) handoff() Handoff {
+	value, ok := e.attribute("handoff")
+	if !ok {
+		return ""
+	}
+	h := Handoff(strings.ToLower(strings.TrimSpace(value)))
+	if !slices.Contains(handoffs, h) {
+		e.problem("attribute \"handoff\": %s is none of \"listen\", \"inherit\" and \"hold\"", quote(value))
+		return ""
+	}
+	return h
 }
 
 func (e *element) diagnostic() *Diagnostic {

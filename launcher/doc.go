@@ -23,6 +23,13 @@
 // process is asked to stop, and when it has exited the same record is started
 // again on the same ports.
 //
+// # Hand-over
+//
+// A port whose descriptor has a handoff is bound by the launcher between plan
+// and start: it listens and passes the socket on, or holds the port while the
+// process binds it. It keeps its copies over restarts, and closes them when the
+// process has ended, before the ports are probed. They end with the daemon.
+//
 // # Start of the daemon
 //
 // Open reads the records. What still runs, by boot id, pid and start time, is

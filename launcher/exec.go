@@ -217,19 +217,21 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 	if err != nil {
 		return nil, nil, err
 	}
+	handovers, err := l.handOver(ctx, plan, processes, definitions)
+	if err != nil {
+		l.Leases.Abort(plan)
+		return nil, nil, err
+	}
+	defer func() {
+		if units == nil {
+			for _, h := range handovers {
+				h.close()
+			}
+		}
+	}()
 	// From here on, nobody's hanging up leaves it half done.
 	ctx = context.WithoutCancel(ctx)
-	leases := plan.Leases()
-	for i := range processes {
-		p := &processes[i]
-		p.Ports = nil
-		for range definitions[i].process.Ports {
-			held := leases[0]
-			leases = leases[1:]
-			p.Ports = append(p.Ports, Port{Range: held.Range, Protocol: held.Protocol, Number: held.Port, Lease: held.ID, State: PortLeased})
-		}
-	}
-	started, warnings, err := l.prepareAll(processes, definitions)
+	started, warnings, err := l.prepareAll(processes, definitions, handovers)
 	if err != nil {
 		l.Leases.Abort(plan)
 		return nil, warnings, err
@@ -250,7 +252,7 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 	}
 	for i, s := range started {
 		u := newUnit(l, processes[i], s.handle)
-		u.incarnation, u.passed = s, make(chan struct{})
+		u.incarnation, u.passed, u.handover = s, make(chan struct{}), handovers[i]
 		units = append(units, u)
 	}
 	l.add(units)
@@ -269,7 +271,7 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 
 // prepareAll prepares processes, all or none, as many at a time as there are
 // processors: most of it is the kernel's work, on folders and files above all.
-func (l *Launcher) prepareAll(processes []Process, definitions []definition) (started []*incarnation, warnings []string, err error) {
+func (l *Launcher) prepareAll(processes []Process, definitions []definition, handovers []handover) (started []*incarnation, warnings []string, err error) {
 	started = make([]*incarnation, len(processes))
 	said := make([][]string, len(processes))
 	var group errgroup.Group
@@ -280,7 +282,7 @@ func (l *Launcher) prepareAll(processes []Process, definitions []definition) (st
 			if failed.Load() {
 				return nil
 			}
-			started[i], said[i], err = l.prepare(processes[i], definitions[i])
+			started[i], said[i], err = l.prepare(processes[i], definitions[i], handovers[i])
 			if err != nil {
 				l.removeDir(processes[i].ID)
 				failed.Store(true)
@@ -316,6 +318,7 @@ func (l *Launcher) undo(processes []Process, started []*incarnation) {
 func (l *Launcher) openGates(units []*unit) error {
 	var failed []error
 	for _, u := range units {
+		u.incarnation.handover.beforeExec()
 		if err := u.incarnation.child.Open(); err != nil {
 			failed = append(failed, err)
 		}

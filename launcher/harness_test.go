@@ -71,6 +71,14 @@ func program(what string) {
 		}
 		fmt.Println("child", cmd.Process.Pid)
 		_ = cmd.Wait()
+	case "activated": // serves on the sockets that it is handed
+		activated()
+	case "udp":
+		if _, err := net.ListenPacket("udp", "127.0.0.1:"+os.Getenv("PORT")); err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		select {}
 	case "idle": // never listens
 		fmt.Println("idle")
 		select {}
@@ -84,6 +92,56 @@ func program(what string) {
 	}
 }
 
+// activated takes its sockets as sd_listen_fds(3) says and answers each
+// connection and datagram with its pid and the socket's name. Asked to end, it
+// accepts no more, and stays.
+func activated() {
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		fmt.Println("LISTEN_PID is", os.Getenv("LISTEN_PID"))
+		os.Exit(3)
+	}
+	n, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
+	if n != len(names) {
+		fmt.Println(n, "sockets and the names", names)
+		os.Exit(3)
+	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM)
+	var quiet []func(time.Time) error
+	for i, name := range names {
+		answer := fmt.Sprintf("%d %s\n", os.Getpid(), name)
+		file := os.NewFile(uintptr(3+i), name)
+		if l, err := net.FileListener(file); err == nil {
+			quiet = append(quiet, l.(*net.TCPListener).SetDeadline)
+			go func() {
+				for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+					_, _ = io.WriteString(c, answer)
+					_ = c.Close()
+				}
+			}()
+			continue
+		}
+		c, err := net.FilePacketConn(file)
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		go func() {
+			var b [100]byte
+			for _, from, err := c.ReadFrom(b[:]); err == nil; _, from, err = c.ReadFrom(b[:]) {
+				_, _ = c.WriteTo([]byte(answer), from)
+			}
+		}()
+	}
+	<-asked
+	for _, stop := range quiet {
+		_ = stop(time.Unix(1, 0))
+	}
+	fmt.Println("accepts no more")
+	select {}
+}
+
 // world is a launcher on a memory store, in a state folder of its own.
 type world struct {
 	*launcher.Launcher
@@ -92,12 +150,20 @@ type world struct {
 	store  store.Store
 	leases *lease.Manager
 	stop   func()
+
+	prober lease.Prober // nil for the system's
 }
 
 // newWorld makes a world with ranges, each "name min max".
 func newWorld(t *testing.T, ranges ...lease.Range) *world {
 	t.Helper()
-	w := &world{t: t, home: t.TempDir(), store: storetest.NewMemory()}
+	return newWorldWith(t, nil, ranges...)
+}
+
+// newWorldWith makes a world whose lease manager has a prober of the test.
+func newWorldWith(t *testing.T, prober lease.Prober, ranges ...lease.Range) *world {
+	t.Helper()
+	w := &world{t: t, home: t.TempDir(), store: storetest.NewMemory(), prober: prober}
 	w.open()
 	if err := w.leases.AddRanges(t.Context(), ranges, lease.AddOptions{}); err != nil {
 		t.Fatal(err)
@@ -124,7 +190,7 @@ func (w *world) open() {
 	log := slog.New(slog.NewTextHandler(logWriter{w.t}, nil))
 	ctx := context.WithoutCancel(w.t.Context())
 	var err error
-	if w.leases, err = lease.Open(ctx, lease.Options{Store: w.store, Logger: log}); err != nil {
+	if w.leases, err = lease.Open(ctx, lease.Options{Store: w.store, Prober: w.prober, Logger: log}); err != nil {
 		w.t.Fatal(err)
 	}
 	binary, err := os.Executable()

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"context"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -189,14 +190,18 @@ func (k *look) stateOf(pid int, inodes []uint64) PortState {
 		k.err = err
 		return PortLeased
 	}
+	state := PortListening
 	for _, list := range owners {
 		for _, o := range list {
-			if !o.IsProxy() {
+			switch {
+			case o.PID == os.Getpid():
+				state = PortLeased // what was handed over, and the process has closed
+			case !o.IsProxy():
 				return PortStolen
 			}
 		}
 	}
-	return PortListening
+	return state
 }
 
 // setPortState notes what was seen of a port, unless the process is another

@@ -33,6 +33,9 @@ type unit struct {
 	timer  *time.Timer   // runs from asking to forcing; nil while nothing is asked
 	forced int           // how often it was forced
 
+	// handover is the owner's too, once the process is registered.
+	handover handover
+
 	// Of the one who opens the gate of an exec: the child, and a channel to be
 	// closed once it is known whether the command runs. Nil for adopted ones.
 	incarnation *incarnation
@@ -134,6 +137,7 @@ func (u *unit) own() {
 				if u.handle != nil {
 					_ = u.handle.Close()
 				}
+				u.handover.close()
 				return
 			case r := <-u.events:
 				r.done <- u.happened(u.l.life, r.event)
@@ -289,6 +293,7 @@ func (u *unit) awaitGroup() {
 func (u *unit) end(ctx context.Context) {
 	asked := u.snapshot().Status == Stopping
 	exit := u.collect()
+	u.letGo()
 	p := u.snapshot()
 	p.Status, p.EndedAt = Ended, u.l.Now().UTC().Truncate(time.Millisecond)
 	p.Exit = u.exitOf(exit)

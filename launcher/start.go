@@ -29,8 +29,9 @@ type definition struct {
 
 // incarnation is a child behind its gate.
 type incarnation struct {
-	child  *gate.Child
-	handle *proc.Process
+	child    *gate.Child
+	handle   *proc.Process
+	handover handover
 }
 
 // abandon ends a child whose gate was never opened.
@@ -44,8 +45,8 @@ func (i *incarnation) abandon() {
 
 // prepare makes the folder of a process and starts its command behind a gate.
 // It returns the warnings of the command line. Nothing runs before the gate is opened.
-func (l *Launcher) prepare(p Process, d definition) (*incarnation, []string, error) {
-	cmd, err := l.command(p, d)
+func (l *Launcher) prepare(p Process, d definition, h handover) (*incarnation, []string, error) {
+	cmd, err := l.command(p, d, h.environ())
 	switch {
 	case errors.Is(err, cmdline.ErrUnsupported):
 		return nil, nil, err
@@ -64,21 +65,27 @@ func (l *Launcher) prepare(p Process, d definition) (*incarnation, []string, err
 		return nil, nil, err
 	}
 	defer out.Close()
-	in, err := os.Open(os.DevNull)
-	if err != nil {
-		return nil, nil, err
+	in := h.input()
+	if in == nil {
+		if in, err = os.Open(os.DevNull); err != nil {
+			return nil, nil, err
+		}
+		defer in.Close()
 	}
-	defer in.Close()
-	child, err := gate.Start(gate.Command{
+	command := gate.Command{
 		Path: path, Args: cmd.Args, Env: cmd.Env, Dir: d.distribution.Dir,
 		Files: []*os.File{in, out, out},
-	})
+	}
+	if files := h.files(); len(files) > 0 {
+		command.Files, command.PIDEnv = append(command.Files[:firstHanded:firstHanded], files...), "LISTEN_PID"
+	}
+	child, err := gate.Start(command)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: process %q: %w", ErrExecFailed, p.Name, err)
 	}
 	pidfd := child.PIDFD()
 	id, err := proc.Identify(child.PID)
-	i := &incarnation{child: child, handle: proc.Adopt(pidfd, id)}
+	i := &incarnation{child: child, handle: proc.Adopt(pidfd, id), handover: h}
 	if err != nil {
 		i.abandon()
 		return nil, nil, fmt.Errorf("%w: process %q: %w", ErrExecFailed, p.Name, err)
@@ -86,8 +93,9 @@ func (l *Launcher) prepare(p Process, d definition) (*incarnation, []string, err
 	return i, cmd.Warnings, nil
 }
 
-// command makes arguments and environment of a process.
-func (l *Launcher) command(p Process, d definition) (cmdline.Command, error) {
+// command makes arguments and environment of a process; extra is what the
+// environment has besides.
+func (l *Launcher) command(p Process, d definition, extra []string) (cmdline.Command, error) {
 	ports := make([]cmdline.Port, len(p.Ports))
 	for i, port := range p.Ports {
 		ports[i] = cmdline.Port{Name: port.Range, Protocol: string(port.Protocol), Number: port.Number}
@@ -106,10 +114,10 @@ func (l *Launcher) command(p Process, d definition) (cmdline.Command, error) {
 		}),
 		Ports:   ports,
 		Environ: l.Environ,
-		ExtraEnv: []string{
+		ExtraEnv: append([]string{
 			"BERTH_HOME=" + l.Home, "BERTH_SOCKET=" + l.Socket,
 			"BERTH_STATE_ID=" + l.StateID, "BERTH_PROCESS_ID=" + strconv.Itoa(p.ID),
-		},
+		}, extra...),
 		Jars: listJars,
 	})
 }
@@ -167,7 +175,10 @@ func (u *unit) prepareAgain(ctx context.Context, p *Process) (*incarnation, erro
 	if err != nil {
 		return nil, err
 	}
-	i, _, err := u.l.prepare(*p, d)
+	if err := u.handOverAgain(*p, d.process); err != nil {
+		return nil, err
+	}
+	i, _, err := u.l.prepare(*p, d, u.handover)
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +198,7 @@ func (u *unit) prepareAgain(ctx context.Context, p *Process) (*incarnation, erro
 
 // passGate opens the gate and waits until the command runs.
 func (i *incarnation) passGate(ctx context.Context) error {
+	i.handover.beforeExec()
 	if err := i.child.Open(); err != nil {
 		return err
 	}

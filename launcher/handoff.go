@@ -1,0 +1,246 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"berth/descriptor"
+	"berth/lease"
+)
+
+// firstHanded is the descriptor of the first socket that a process is handed,
+// SD_LISTEN_FDS_START of sd_listen_fds(3).
+const firstHanded = 3
+
+// unboundPatience is how long the end of a process waits for its ports to be
+// unbound after the daemon has closed its sockets.
+const unboundPatience = 100 * time.Millisecond
+
+// handover is the sockets that the daemon has bound for a process, in the order
+// of the descriptor. The daemon keeps its copies until the process has ended:
+// the port is bound over a restart too, and where it listens, connections
+// queue in between.
+type handover []handed
+
+// handed is the socket of one port.
+type handed struct {
+	socketKey
+	name string // of the range
+	file *os.File
+}
+
+// socketKey tells the sockets of the daemon apart.
+type socketKey struct {
+	how      descriptor.Handoff
+	protocol lease.Protocol
+	number   int
+}
+
+func (k socketKey) bind() (*os.File, error) {
+	if k.how == descriptor.Hold {
+		return lease.Hold(k.protocol, k.number)
+	}
+	return lease.Listen(k.protocol, k.number)
+}
+
+// isPassed reports whether the process gets the socket itself.
+func (k socketKey) isPassed() bool { return k.how != descriptor.Hold }
+
+// endsWithExec reports whether the socket has to be closed for the process to
+// be able to bind: over a held UDP port nobody can.
+func (k socketKey) endsWithExec() bool { return k.how == descriptor.Hold && k.protocol == lease.UDP }
+
+// handoffs are the ports of a process that are handed over to it.
+func handoffs(p Process, d *descriptor.Process) (h handover) {
+	for _, need := range d.Ports {
+		if need.Handoff == "" {
+			continue
+		}
+		for _, port := range p.Ports {
+			if port.Range == need.Name {
+				h = append(h, handed{socketKey: socketKey{need.Handoff, port.Protocol, port.Number}, name: port.Range})
+				break
+			}
+		}
+	}
+	return h
+}
+
+// files are what the process gets from descriptor 3 on.
+func (h handover) files() (list []*os.File) {
+	for _, s := range h {
+		if s.isPassed() {
+			list = append(list, s.file)
+		}
+	}
+	return list
+}
+
+// input is the socket that is descriptor 0 as well, nil where none is.
+func (h handover) input() *os.File {
+	for _, s := range h {
+		if s.how == descriptor.Inherit {
+			return s.file
+		}
+	}
+	return nil
+}
+
+// environ is what tells the process of its sockets, sd_listen_fds(3); LISTEN_PID
+// is for the gate to add. It is empty where there are none.
+func (h handover) environ() []string {
+	var names []string
+	for _, s := range h {
+		if s.isPassed() {
+			names = append(names, s.name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []string{"LISTEN_FDS=" + strconv.Itoa(len(names)), "LISTEN_FDNAMES=" + strings.Join(names, ":")}
+}
+
+// beforeExec closes what the process could not bind over. It comes right
+// before its gate opens.
+func (h handover) beforeExec() {
+	for _, s := range h {
+		if s.endsWithExec() {
+			_ = s.file.Close()
+		}
+	}
+}
+
+// close closes the daemon's copies. It may be called twice, and at the same
+// time as beforeExec.
+func (h handover) close() {
+	for _, s := range h {
+		_ = s.file.Close()
+	}
+}
+
+// sockets are sockets that the daemon has, while it is found out whose they
+// will be.
+type sockets map[socketKey]*os.File
+
+// bind gives each port of a handover its socket, the one that is there or a new one.
+func (s sockets) bind(h handover) error {
+	for i := range h {
+		file, ok := s[h[i].socketKey]
+		if !ok {
+			var err error
+			if file, err = h[i].socketKey.bind(); err != nil {
+				return err
+			}
+			s[h[i].socketKey] = file
+		}
+		h[i].file = file
+	}
+	return nil
+}
+
+// closeOthers closes all sockets but those of the given handovers.
+func (s sockets) closeOthers(used ...handover) {
+	for _, h := range used {
+		for _, one := range h {
+			delete(s, one.socketKey)
+		}
+	}
+	for _, file := range s {
+		_ = file.Close()
+	}
+}
+
+// handOver binds the ports of planned processes that are to be handed over, all
+// or none. A port that cannot be bound, because somebody was quicker since the
+// probe, is set aside, and the plan and the processes get another one.
+func (l *Launcher) handOver(ctx context.Context, plan *lease.Plan, processes []Process, definitions []definition) ([]handover, error) {
+	have := make(sockets)
+	for {
+		layPorts(processes, definitions, plan.Leases())
+		list := make([]handover, len(processes))
+		var err error
+		for i := range processes {
+			list[i] = handoffs(processes[i], definitions[i].process)
+			if err = have.bind(list[i]); err != nil {
+				err = fmt.Errorf("process %q: %w", processes[i].Name, err)
+				break
+			}
+		}
+		if err == nil {
+			have.closeOthers(list...)
+			return list, nil
+		}
+		var inUse *lease.InUseError
+		if errors.As(err, &inUse) {
+			l.Logger.Warn("a port was lost between the probe and the bind; another one is taken", "protocol", inUse.Protocol, "port", inUse.Port)
+			err = l.Leases.Refuse(ctx, plan, inUse.Protocol, inUse.Port)
+		}
+		if err != nil {
+			have.closeOthers()
+			return nil, err
+		}
+	}
+}
+
+// layPorts gives processes the ports of planned leases, in their order.
+func layPorts(processes []Process, definitions []definition, leases []lease.Lease) {
+	for i := range processes {
+		p := &processes[i]
+		p.Ports = nil
+		for range definitions[i].process.Ports {
+			held := leases[0]
+			leases = leases[1:]
+			p.Ports = append(p.Ports, Port{Range: held.Range, Protocol: held.Protocol, Number: held.Port, Lease: held.ID, State: PortLeased})
+		}
+	}
+}
+
+// handOverAgain sees to the sockets of a restart: those that the daemon has
+// stay, others are bound anew.
+func (u *unit) handOverAgain(p Process, d *descriptor.Process) error {
+	have := make(sockets)
+	for _, s := range u.handover {
+		if !s.endsWithExec() {
+			have[s.socketKey] = s.file
+		}
+	}
+	again := handoffs(p, d)
+	if err := have.bind(again); err != nil {
+		u.handover = nil
+		have.closeOthers()
+		var inUse *lease.InUseError
+		if errors.As(err, &inUse) {
+			if who, _, findErr := lease.SystemFinder().Find(inUse.Protocol, inUse.Port); findErr == nil {
+				inUse.PID, inUse.Command = who.PID, who.Command
+			}
+		}
+		return err
+	}
+	have.closeOthers(again)
+	u.handover = again
+	return nil
+}
+
+// letGo closes the daemon's sockets of a process that has ended, before its
+// ports are probed. A child that is just being started may have copies, until
+// it comes to close what is not its own: that is waited for. Those that a
+// descendant keeps are not.
+func (u *unit) letGo() {
+	u.handover.close()
+	deadline := time.Now().Add(unboundPatience)
+	for _, s := range u.handover {
+		for pause := time.Millisecond; time.Now().Before(deadline); pause *= 2 {
+			if !errors.Is(lease.SystemProber().Probe(s.protocol, s.number), lease.ErrInUse) {
+				break
+			}
+			time.Sleep(pause)
+		}
+	}
+	u.handover = nil
+}

@@ -29,6 +29,8 @@ const (
 	CodeTimeout              Code = "timeout"                // what was waited for did not come
 	CodeUnsupported          Code = "unsupported"            // known, and not done by this version
 	CodeStore                Code = "store-failed"           // the state could not be written
+	CodeNoSpace              Code = "no-space"               // the disk has too little room
+	CodeDamaged              Code = "store-damaged"          // acknowledged changes are lost, and that is not accepted yet
 	CodeStopping             Code = "stopping"               // the daemon is about to end
 	CodeInternal             Code = "internal"               //
 )

@@ -62,4 +62,6 @@ var table = []struct {
 	{api.CodeArchiveNotFound, lease.ErrArchiveNotFound},
 	{api.CodeLeaseNotFound, lease.ErrLeaseNotFound},
 	{api.CodeLeaseChanged, lease.ErrLeaseChanged},
+	{api.CodeNoSpace, lease.ErrNoSpace},
+	{api.CodeDamaged, lease.ErrDamaged},
 }

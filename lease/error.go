@@ -3,6 +3,8 @@ package lease
 import (
 	"errors"
 	"fmt"
+
+	"berth/store"
 )
 
 var (
@@ -55,6 +57,14 @@ var (
 
 	// ErrRecord says that a record of the store cannot be read.
 	ErrRecord = errors.New("record cannot be read")
+
+	// ErrNoSpace says that a port cannot be leased because the disk has too
+	// little room to write that down. It is store.ErrNoSpace.
+	ErrNoSpace = store.ErrNoSpace
+
+	// ErrDamaged says that nothing is leased because the store has lost what was
+	// acknowledged, until an administrator accepts that. It is store.ErrDamaged.
+	ErrDamaged = store.ErrDamaged
 
 	// ErrClosed says that the manager is closed.
 	ErrClosed = errors.New("lease manager is closed")

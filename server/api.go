@@ -76,6 +76,7 @@ func (s *Server) routes() http.Handler {
 	routes := humago.New(mux, config)
 
 	s.routeDaemon(routes)
+	s.routeHealth(routes)
 	s.routeRanges(routes)
 	s.routeLeases(routes)
 	s.routeDistributions(routes)

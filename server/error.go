@@ -25,9 +25,10 @@ var (
 	// ErrSocketInUse says that another daemon listens on a socket.
 	ErrSocketInUse = errors.New("socket in use")
 
-	errInvalid  = errors.New("invalid request")
-	errStopping = errors.New("the daemon is about to end: send the request again, which starts it anew")
-	errPanic    = errors.New("the daemon made a mistake: its log says which")
+	errInvalid     = errors.New("invalid request")
+	errStopping    = errors.New("the daemon is about to end: send the request again, which starts it anew")
+	errUninspected = fmt.Errorf("%w: this daemon's store does not tell how it is", launcher.ErrUnsupported)
+	errPanic       = errors.New("the daemon made a mistake: its log says which")
 )
 
 // statusHungUp is what is noted for a request whose client went away: nobody
@@ -45,9 +46,11 @@ type kind struct {
 // kinds are looked through in their order: an error that is two of them is the
 // first, so the more precise ones stand first.
 var kinds = []kind{
+	{store.ErrDamaged, api.CodeDamaged, http.StatusServiceUnavailable},
+	{store.ErrNoSpace, api.CodeNoSpace, http.StatusInsufficientStorage},
+	{syscall.ENOSPC, api.CodeNoSpace, http.StatusInsufficientStorage},
+	{syscall.EDQUOT, api.CodeNoSpace, http.StatusInsufficientStorage},
 	// A store that failed is closed, too, and its cause says more.
-	{syscall.ENOSPC, api.CodeStore, http.StatusServiceUnavailable},
-	{syscall.EDQUOT, api.CodeStore, http.StatusServiceUnavailable},
 	{syscall.EIO, api.CodeStore, http.StatusServiceUnavailable},
 	{errStopping, api.CodeStopping, http.StatusServiceUnavailable},
 	{launcher.ErrClosed, api.CodeStopping, http.StatusServiceUnavailable},

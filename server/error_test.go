@@ -94,7 +94,11 @@ func TestErrors(t *testing.T) {
 		{&store.ConflictError{Key: "k"}, api.CodeStore, 503},
 		{store.ErrTooLarge, api.CodeStore, 503},
 		{store.ErrClosed, api.CodeStopping, 503},
-		{syscall.ENOSPC, api.CodeStore, 503},
+		{store.ErrNoSpace, api.CodeNoSpace, 507},
+		{store.ErrDamaged, api.CodeDamaged, 503},
+		{syscall.ENOSPC, api.CodeNoSpace, 507},
+		{syscall.EDQUOT, api.CodeNoSpace, 507},
+		{syscall.EIO, api.CodeStore, 503},
 		{context.DeadlineExceeded, api.CodeTimeout, 504},
 		{errors.New("something else"), api.CodeInternal, 500},
 

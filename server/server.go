@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"berth/store"
 )
 
 // noContext is for calls that take a context and do not wait.
@@ -36,6 +38,9 @@ type Options struct {
 	// Leases and Processes are whom the handlers ask.
 	Leases    Leases
 	Processes Processes
+
+	// Store tells of its health; nil says that it cannot.
+	Store store.Inspector
 
 	// Home is the state folder. Uploads are spooled into its folder "spool".
 	Home string

@@ -28,6 +28,7 @@ type commands struct {
 	Restart  restartCommand  `cmd:"" help:"restart processes on the ports that they have"`
 	Logs     logsCommand     `cmd:"" help:"show the output of a process"`
 	Script   scriptCommand   `cmd:"" help:"run commands from a file"`
+	Doctor   doctorCommand   `cmd:"" help:"show how disk and store are"`
 	Echo     echoCommand     `cmd:"" help:"print words"`
 	Pause    pauseCommand    `cmd:"" help:"wait for Enter"`
 	Man      manCommand      `cmd:"" help:"show the manual of a command"`

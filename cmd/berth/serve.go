@@ -44,6 +44,7 @@ func serve(ctx context.Context, paths home.Paths, o shell.ServeOptions) error {
 // failingStore is a store that tells when it has to be opened again.
 type failingStore interface {
 	store.Store
+	store.Inspector
 	Failed() <-chan struct{}
 	Err() error
 }
@@ -167,7 +168,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	api := server.New(server.Options{
-		Leases: leases, Processes: processes, Home: d.paths.State, Socket: d.paths.Socket,
+		Leases: leases, Processes: processes, Store: st, Home: d.paths.State, Socket: d.paths.Socket,
 		Version: buildVersion(), Stop: stop, Logger: d.log,
 	})
 

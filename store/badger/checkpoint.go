@@ -37,6 +37,9 @@ func (s *Store) turnIfFull() {
 			<-under.done
 		}
 	}
+	if s.room.forDriver(false) != nil {
+		return // the journal grows instead, as long as it can
+	}
 	if s.checkpointErr() != nil {
 		return // the journal's other file is all that has its changes
 	}
@@ -53,6 +56,9 @@ func (s *Store) carryOut(c *checkpoint) {
 	err := s.sequence.sync()
 	if err == nil {
 		err = writeChanges(s.db, c.changes, c.last)
+	}
+	if err == nil {
+		err = allocateDriver(s.dir)
 	}
 	if err != nil {
 		s.mu.Lock()

@@ -139,10 +139,18 @@ func (s *Store) take() (group []*request, closing bool) {
 func (s *Store) commitAll(group []*request) error {
 	c := &s.committer
 	for len(group) > 0 {
-		c.refusal = s.damaged()
+		// Before anything is decided, so that a full disk leaves nothing half done.
+		if err := s.makeRoom(); err != nil {
+			for _, r := range group {
+				if r.taken.CompareAndSwap(false, true) {
+					r.done <- answer{err: err}
+				}
+			}
+			return nil
+		}
+		c.refusal = s.refusal()
 		n := c.evaluate(group)
 		if c.revision >= c.first {
-			s.turnIfFull()
 			err := s.journal.append(c.first, c.revision, c.events)
 			if err == nil {
 				err = s.sequence.write(mark{c.revision, c.digest})
@@ -162,6 +170,23 @@ func (s *Store) commitAll(group []*request) error {
 		group = group[n:]
 	}
 	return nil
+}
+
+// makeRoom has the journal take the next record, in the other file if this one
+// is full. Its error is store.ErrNoSpace where the disk has no block left for it.
+func (s *Store) makeRoom() error {
+	s.turnIfFull()
+	err := s.journal.extend()
+	if noSpace(err) && s.room.drop() {
+		s.log.Warn("the disk is full: the ballast is given up, so that leases can end", "dir", s.dir)
+		err = s.journal.extend()
+	}
+	s.room.look(max(s.journal.offset-s.atLook, 0))
+	s.atLook = s.journal.offset
+	if noSpace(err) {
+		return fmt.Errorf("%w: nothing can be written to %s: make room on its disk", store.ErrNoSpace, s.dir)
+	}
+	return err
 }
 
 // fail ends the store: begun may have been written, waiting was not.

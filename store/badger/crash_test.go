@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(writerDir); dir != "" {
 		os.Exit(write(dir))
 	}
+	if dir := os.Getenv(servantDir); dir != "" {
+		os.Exit(serve(dir))
+	}
 	if dir := os.Getenv(readerDir); dir != "" {
 		os.Exit(read(dir))
 	}

@@ -68,6 +68,14 @@ func (s *Store) damaged() error {
 	return errDamaged
 }
 
+// refusal is why no keys are made now, nil if they are.
+func (s *Store) refusal() error {
+	if err := s.damaged(); err != nil {
+		return err
+	}
+	return s.room.refusal()
+}
+
 // errDamaged is store.ErrDamaged with what to do about it.
 var errDamaged = fmt.Errorf("%w: acknowledged changes are lost, and nothing is leased until that is accepted; see berth doctor", store.ErrDamaged)
 
@@ -97,15 +105,16 @@ func (s *Store) Accept() error {
 
 // Health implements store.Inspector.
 func (s *Store) Health() store.Health {
-	h := store.Health{Dir: s.dir}
+	s.room.look(0)
+	h := store.Health{Dir: s.dir, Refusal: s.Err()}
+	s.room.mu.Lock()
+	h.Available, h.Needed = s.room.available, s.room.neededLocked()
+	s.room.mu.Unlock()
 	s.mu.Lock()
 	h.Damage = slices.Clone(s.damage)
 	s.mu.Unlock()
-	switch err := s.damaged(); {
-	case s.Err() != nil:
-		h.Refusal = s.Err()
-	case err != nil:
-		h.Refusal = err
+	if h.Refusal == nil {
+		h.Refusal = s.refusal()
 	}
 	return h
 }

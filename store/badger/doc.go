@@ -28,6 +28,11 @@
 // one version: it stands before each value, and the last one has a key of its
 // own that no listing shows.
 //
+// Badger's files are memory-mapped, and a full disk would end the process with
+// SIGBUS. So with little room no keys are made, later Badger gets nothing and the
+// journal grows, in blocks that are allocated before a record is decided on; a
+// ballast file is given up for that, and for opening. With room it is all as before.
+//
 // The first error of a write or a sync is the last thing a store does: whether
 // the disk has the group is unknown then, and a later sync of the same pages
 // may answer well without having written them. Failed tells of it.

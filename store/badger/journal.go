@@ -44,7 +44,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // journal is the write-ahead log of a store: what a commit waits for.
 type journal struct {
 	files  [2]*os.File
-	size   int64 // a file with so much is full
+	blocks [2]int64 // bytes of a file whose blocks are there
+	size   int64    // a file with so much is full
 	active int
 	epoch  uint64
 	offset int64  // where the next record goes
@@ -59,7 +60,7 @@ func openJournal(dir string, size int64) (_ *journal, err error) {
 	for i := range j.files {
 		name := filepath.Join(dir, fmt.Sprintf("journal-%d", i))
 		if j.files[i], err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600); err == nil {
-			err = preallocate(j.files[i], size)
+			j.blocks[i], err = preallocate(j.files[i], size+recordRoom)
 		}
 		if err != nil {
 			_ = j.close()
@@ -77,19 +78,47 @@ func openJournal(dir string, size int64) (_ *journal, err error) {
 	return j, nil
 }
 
-// preallocate writes a new file full of zeros, so that its blocks are there.
-func preallocate(f *os.File, size int64) error {
+// preallocate writes a new file full of zeros, so that its blocks are there,
+// and returns how many bytes are: fewer where the disk is full.
+func preallocate(f *os.File, size int64) (int64, error) {
 	info, err := f.Stat()
 	if err != nil || info.Size() >= size {
-		return err
+		return info.Size(), err
 	}
 	zeros := make([]byte, 256<<10)
-	for at := info.Size(); at < size; at += int64(len(zeros)) {
-		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
-			return err
+	at := info.Size()
+	for at < size {
+		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at)
+		at += int64(n)
+		if noSpace(err) {
+			break
+		}
+		if err != nil {
+			return at, err
 		}
 	}
-	return f.Sync()
+	return at, f.Sync()
+}
+
+// recordRoom is more than a record takes.
+const recordRoom = groupBytes + 64<<10
+
+// extend has the blocks of the next record be there. Its error is ENOSPC where
+// the disk has none, after which nothing has changed.
+func (j *journal) extend() error {
+	end := j.offset + recordRoom
+	if end <= j.blocks[j.active] {
+		return nil
+	}
+	err := allocate(j.files[j.active], j.blocks[j.active], end-j.blocks[j.active])
+	switch {
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return nil // writing tells
+	case err != nil:
+		return fmt.Errorf("extend journal: %w", err)
+	}
+	j.blocks[j.active] = end
+	return nil
 }
 
 func (j *journal) close() (err error) {
@@ -107,6 +136,10 @@ func (j *journal) begin() {
 	j.epoch++
 	j.offset, j.begun = journalHeader, false
 	j.sum = checksumOfEpoch(j.epoch)
+	// What it grew to while there was too little room is given back.
+	if usual := j.size + recordRoom; j.blocks[j.active] > usual && j.files[j.active].Truncate(usual) == nil {
+		j.blocks[j.active] = usual
+	}
 }
 
 func checksumOfEpoch(epoch uint64) uint32 {

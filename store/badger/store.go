@@ -87,6 +87,8 @@ type Store struct {
 	under     *checkpoint    // the last one, begun by the committer
 	overlay   overlay
 	broken    error // of a checkpoint; guarded by mu
+	room      room
+	atLook    int64 // where the journal was when room was looked at
 }
 
 var (
@@ -136,6 +138,13 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	s := &Store{
 		dir: dir, lock: lock, log: log, closeLimit: cmp.Or(opts.CloseLimit, defaultCloseLimit),
 		wake: make(chan struct{}, 1), failed: make(chan struct{}), ended: make(chan struct{}),
+	}
+	s.room.dir = dir
+	if info, err := os.Stat(filepath.Join(dir, ballastName)); err == nil {
+		s.room.ballast = info.Size()
+	}
+	if err := s.room.forDriver(true); err != nil {
+		return nil, err
 	}
 	if s.damage, err = readDamage(dir); err != nil {
 		return nil, err
@@ -208,6 +217,9 @@ func (s *Store) tryDriver(opts Options) (db *driver.DB, err error) {
 	}
 	if db, err = driver.Open(driverOptions(s.dir, opts.Logger)); err != nil {
 		return nil, err
+	}
+	if err := allocateDriver(s.dir); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	s.committer = committer{}
 	if err := s.committer.load(db); err != nil {
@@ -408,7 +420,12 @@ func (s *Store) Close() error {
 		// gone or the disk full. What was answered is in its log already.
 		closed := make(chan error, 1)
 		go func() {
-			var err error
+			// Badger writes what it has in memory to tables.
+			err := s.room.forDriver(true)
+			if err != nil {
+				closed <- err
+				return
+			}
 			if s.Err() == nil {
 				err = s.finish()
 			}

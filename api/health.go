@@ -1,0 +1,12 @@
+package api
+
+// Health tells how the daemon's disk and store are.
+type Health struct {
+	Healthy   bool     `json:"healthy" doc:"there is room, and nothing is damaged"`
+	ReadOnly  bool     `json:"readOnly" doc:"nothing is leased or started; what is there can end"`
+	Reason    string   `json:"reason,omitempty" doc:"why it is read-only"`
+	Folder    string   `json:"folder" doc:"the store's folder"`
+	Available int64    `json:"available" doc:"bytes that its disk has to give"`
+	Needed    int64    `json:"needed" doc:"bytes that must be available for ports to be leased"`
+	Damage    []string `json:"damage" doc:"what is lost or damaged and was not accepted"`
+}

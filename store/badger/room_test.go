@@ -1,0 +1,289 @@
+package badger_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"berth/internal/require"
+	"berth/store"
+	"berth/store/badger"
+)
+
+// servantDir in the environment makes the test binary do what it is told, a line
+// each: a full disk can end a process.
+const servantDir = "BERTH_TEST_STORE_SERVANT"
+
+func serve(dir string) int {
+	s, err := badger.Open(dir, badger.Options{JournalBytes: smallJournal, CloseLimit: 2 * time.Second})
+	if err != nil {
+		fmt.Println(word(err), err)
+		return 0
+	}
+	fmt.Println("ok")
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		verb, key, _ := strings.Cut(lines.Text(), " ")
+		var b store.Batch
+		switch verb {
+		case "put":
+			b.IfAbsent(key)
+			b.Put(key, []byte(key))
+		case "change":
+			b.Put(key, []byte(key))
+			b.Put("all/change", make([]byte, 50_000))
+		case "delete":
+			b.Delete(key)
+		case "close":
+			fmt.Println(word(s.Close()))
+			return 0
+		}
+		_, err := s.Commit(context.Background(), b)
+		fmt.Println(word(err), err)
+	}
+	return 0
+}
+
+func word(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, store.ErrNoSpace):
+		return "nospace"
+	}
+	return "error"
+}
+
+// servant is a process that has a store open.
+type servant struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	in  io.Writer
+	out *bufio.Reader
+	all *strings.Builder
+}
+
+// employ starts a servant, and returns what it says of opening the store.
+func employ(t *testing.T, dir string) (*servant, string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), servantDir+"="+dir)
+	s := &servant{t: t, cmd: cmd, all: new(strings.Builder)}
+	cmd.Stderr = s.all
+	if s.in, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.out = bufio.NewReader(out)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return s, s.answer()
+}
+
+func (s *servant) answer() string {
+	s.t.Helper()
+	// Where it hangs, its stacks are told.
+	hung := time.AfterFunc(30*time.Second, func() { _ = s.cmd.Process.Signal(unix.SIGQUIT) })
+	defer hung.Stop()
+	line, err := s.out.ReadString('\n')
+	if err != nil {
+		s.t.Fatalf("the process with the store crashed: %v, %v: %.20000s", err, s.cmd.Wait(), s.all)
+	}
+	first, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if first == "error" {
+		s.t.Fatalf("the store answers %s", rest)
+	}
+	return first
+}
+
+func (s *servant) do(verb, key string) string {
+	s.t.Helper()
+	if _, err := fmt.Fprintln(s.in, verb, key); err != nil {
+		s.t.Fatal(err)
+	}
+	return s.answer()
+}
+
+func (s *servant) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// smallDisk is a file system of its own.
+func smallDisk(t *testing.T, bytes int) string {
+	t.Helper()
+	require.Root(t)
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
+		require.Missing(t, "a file system that may be mounted ("+err.Error()+")", "run the tests where mount(2) is allowed")
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// fill leaves so many bytes of a disk.
+func fill(t *testing.T, disk string, leave int64) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(disk, "filler"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for {
+		var s unix.Statfs_t
+		if err := unix.Statfs(disk, &s); err != nil {
+			t.Fatal(err)
+		}
+		left := int64(s.Bavail)*s.Bsize - leave
+		if left <= 0 {
+			return
+		}
+		if _, err := f.Write(make([]byte, min(left, 1<<20))); err != nil {
+			return
+		}
+	}
+}
+
+// TestFaultFullDisk fills the disk of a store to some point, again and again: no
+// key is made then, keys can be deleted, the process lives, opening is possible or
+// says what is wrong, what was acknowledged is there, and once there is room all
+// is well by itself.
+func TestFaultFullDisk(t *testing.T) {
+	t.Parallel()
+	rounds := 4
+	if n, err := strconv.Atoi(os.Getenv("BERTH_TEST_FULL_DISKS")); err == nil {
+		rounds = n
+	}
+	disk := smallDisk(t, 96<<20)
+	dir := filepath.Join(disk, "store")
+	there := make(map[string]bool)
+	next := 0
+	put := func(s *servant) string {
+		key := fmt.Sprintf("f/%06d", next)
+		answer := s.do("put", key)
+		if answer == "ok" {
+			there[key] = true
+			next++
+		}
+		return answer
+	}
+	// until has a key be put until the answer is the one wanted.
+	until := func(s *servant, want string) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); put(s) != want; {
+			if time.Now().After(deadline) {
+				t.Fatalf("no answer %q came", want)
+			}
+		}
+	}
+	drop := func(s *servant) string {
+		for key := range there {
+			answer := s.do("delete", key)
+			if answer == "ok" {
+				delete(there, key)
+			}
+			return answer
+		}
+		t.Fatal("nothing is there")
+		return ""
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	refused := 0
+	for round := range rounds {
+		s, answer := employ(t, dir)
+		if answer != "ok" {
+			t.Fatalf("round %d: opening with room: %s", round, answer)
+		}
+		for range 200 {
+			until(s, "ok")
+		}
+		leave := int64(0)
+		if round%2 == 1 {
+			leave = random.Int64N(15 << 20)
+		}
+		fill(t, disk, leave)
+		until(s, "nospace")
+		for range 20 {
+			if answer := drop(s); answer != "ok" {
+				t.Errorf("round %d, with %d bytes left: a deletion: %s", round, leave, answer)
+			}
+			fill(t, disk, leave) // what the ballast gave is gone again
+		}
+		// More than the reserve has: refused in the end, and nothing worse.
+		for range random.IntN(400) {
+			if s.do("change", fmt.Sprintf("f/%06d", next-1)) == "ok" {
+				there[fmt.Sprintf("f/%06d", next-1)] = true
+			}
+			fill(t, disk, leave)
+		}
+		if round%4 < 2 {
+			s.kill()
+		} else {
+			s.do("close", "")
+			s.kill()
+		}
+		for range 2 {
+			s, answer := employ(t, dir)
+			fill(t, disk, leave) // what opening has given up, or back
+			if answer == "ok" {
+				until(s, "nospace")
+				drop(s)
+			} else {
+				refused++
+			}
+			s.kill()
+		}
+		s, answer = employ(t, dir)
+		if err := os.Remove(filepath.Join(disk, "filler")); err != nil {
+			t.Fatal(err)
+		}
+		if answer == "ok" {
+			until(s, "ok")
+		}
+		s.kill()
+		whole := open(t, dir)
+		entries, _, err := whole.List(t.Context(), "f/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) != len(there) {
+			t.Errorf("round %d: %d keys, want %d", round, len(entries), len(there))
+		}
+		for _, e := range entries {
+			if !there[e.Key] || string(e.Value) != e.Key {
+				t.Errorf("round %d: %s has %q", round, e.Key, e.Value)
+			}
+		}
+		if h := whole.Health(); h.Refusal != nil {
+			t.Errorf("round %d: with room again: %+v", round, h)
+		}
+		if err := whole.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d rounds; opening was refused %d times", rounds, refused)
+}

@@ -17,7 +17,9 @@ import (
 // Its errors are
 //   - ErrTaken: another host leased one of the ports, or a port's record was
 //     changed by somebody else. That port is known as taken now: plan again;
-//   - store.ErrConflict without ErrTaken: one of the caller's conditions did not hold;
+//   - ErrLeaseChanged: a lease that the plan was to end (PlanInstead) was
+//     changed by somebody else;
+//   - store.ErrConflict without these: one of the caller's conditions did not hold;
 //   - store.ErrUnknown: it may have happened. The ports stay pending until
 //     Settle has read them again;
 //   - ErrPlanDone, and the store's other errors: nothing changed.
@@ -30,14 +32,18 @@ func (m *Manager) Commit(ctx context.Context, p *Plan, extra store.Batch) error 
 		return ErrPlanDone
 	}
 	batch := store.Batch{
-		Conditions: make([]store.Condition, 0, len(p.slots)+len(extra.Conditions)),
-		Ops:        make([]store.Op, 0, len(p.slots)+len(extra.Ops)),
+		Conditions: make([]store.Condition, 0, len(p.slots)+len(p.ends)+len(extra.Conditions)),
+		Ops:        make([]store.Op, 0, len(p.slots)+len(p.ends)+len(extra.Ops)),
 	}
 	for _, s := range p.slots {
 		batch.IfAbsent(s.key)
 		batch.Put(s.key, s.lease.record(s.key))
 	}
-	r, err := m.write(ctx, batch, extra)
+	err := m.deleteRecords(ctx, &batch, p.ends)
+	var r store.Revision
+	if err == nil {
+		r, err = m.write(ctx, batch, extra)
+	}
 
 	m.mu.Lock()
 	var lost *slot
@@ -55,10 +61,13 @@ func (m *Manager) Commit(ctx context.Context, p *Plan, extra store.Batch) error 
 			m.drop(s)
 		}
 	}
+	changed := m.ended(p.ends, err)
 	m.mu.Unlock()
 	switch {
 	case err == nil:
 		return nil
+	case changed != nil:
+		return m.changedError(ctx, changed, err)
 	case lost != nil:
 		if settleErr := m.settle(ctx, lost); settleErr != nil {
 			m.log.Warn("a port that was lost to somebody else cannot be read", "key", lostLease.Key(), "error", settleErr)

@@ -28,6 +28,11 @@ type Plan struct {
 	leases   []Lease // of each request, when all are planned
 	done     bool    // guarded by the manager's lock
 
+	// ends are leases that the plan ends, and instead the ids of those in whose
+	// place its leases are, in their order: of PlanInstead.
+	ends    []*slot
+	instead []ID
+
 	// rechecked are the ranges whose blocked ports were looked at again.
 	rechecked map[string]bool
 
@@ -308,6 +313,7 @@ func (m *Manager) Abort(p *Plan) {
 	for _, s := range p.slots {
 		m.drop(s)
 	}
+	m.keep(p.ends)
 }
 
 // Acquire plans and commits leases, all or none, in the order of the requests.

@@ -101,23 +101,46 @@ func (m *Manager) finishEnd(ctx context.Context, slots []*slot, extra store.Batc
 		Conditions: make([]store.Condition, 0, len(slots)+len(extra.Conditions)),
 		Ops:        make([]store.Op, 0, len(slots)+len(extra.Ops)),
 	}
-	var err error
-	for _, s := range slots {
-		revision := s.revision
-		if revision == 0 {
-			if revision, err = m.revisionOf(ctx, s); err != nil {
-				break
-			}
-		}
-		batch.If(s.key, revision)
-		batch.Delete(s.key)
-	}
+	err := m.deleteRecords(ctx, &batch, slots)
 	if err == nil {
 		_, err = m.write(ctx, batch, extra)
 	}
 
 	m.mu.Lock()
-	var changed *slot
+	changed := m.ended(slots, err)
+	m.mu.Unlock()
+	switch {
+	case err == nil:
+		return nil
+	case changed != nil:
+		return m.changedError(ctx, changed, err)
+	case len(slots) == 0:
+		return fmt.Errorf("commit: %w", err)
+	}
+	return fmt.Errorf("end %d leases: %w", len(slots), err)
+}
+
+// deleteRecords adds to a batch that the records of ending leases go, if they
+// are what they were read as.
+func (m *Manager) deleteRecords(ctx context.Context, batch *store.Batch, slots []*slot) error {
+	for _, s := range slots {
+		revision := s.revision
+		if revision == 0 {
+			var err error
+			if revision, err = m.revisionOf(ctx, s); err != nil {
+				return err
+			}
+		}
+		batch.If(s.key, revision)
+		batch.Delete(s.key)
+	}
+	return nil
+}
+
+// ended does in memory what became of ending leases in a commit that returned
+// err. It returns the one that somebody else has changed, if that is why it
+// failed. The lock is held.
+func (m *Manager) ended(slots []*slot, err error) (changed *slot) {
 	for _, s := range slots {
 		switch outcomeOf(err, s.key) {
 		case applied:
@@ -132,19 +155,16 @@ func (m *Manager) finishEnd(ctx context.Context, slots []*slot, extra store.Batc
 			m.move(s, leased)
 		}
 	}
-	m.mu.Unlock()
-	switch {
-	case err == nil:
-		return nil
-	case changed != nil:
-		if settleErr := m.settle(ctx, changed); settleErr != nil {
-			m.log.Warn("a lease that somebody else has changed cannot be read", "protocol", changed.protocol, "port", changed.port, "error", settleErr)
-		}
-		return fmt.Errorf("end lease of %s port %d: %w: %w", changed.protocol, changed.port, ErrLeaseChanged, err)
-	case len(slots) == 0:
-		return fmt.Errorf("commit: %w", err)
+	return changed
+}
+
+// changedError says that a lease could not be ended because somebody else has
+// changed it, which is read first.
+func (m *Manager) changedError(ctx context.Context, changed *slot, err error) error {
+	if settleErr := m.settle(ctx, changed); settleErr != nil {
+		m.log.Warn("a lease that somebody else has changed cannot be read", "protocol", changed.protocol, "port", changed.port, "error", settleErr)
 	}
-	return fmt.Errorf("end %d leases: %w", len(slots), err)
+	return fmt.Errorf("end lease of %s port %d: %w: %w", changed.protocol, changed.port, ErrLeaseChanged, err)
 }
 
 // revisionOf reads the revision of the record of a lease that is ending; 0 if

@@ -66,6 +66,26 @@ func (p *Process) Reap() (Exit, error) {
 	if p.reaped {
 		return p.exit, nil
 	}
+	exit, err := p.collect(0)
+	if err != nil {
+		return Exit{}, err
+	}
+	p.exit, p.reaped = exit, true
+	return exit, nil
+}
+
+// Peek tells what Reap will, and leaves a child on the kernel's table.
+func (p *Process) Peek() (Exit, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return p.exit, nil
+	}
+	return p.collect(unix.WNOWAIT)
+}
+
+// collect collects the exit, with options of waitid(2) for a child. The lock is held.
+func (p *Process) collect(options int) (Exit, error) {
 	var (
 		exit   Exit
 		failed error
@@ -75,7 +95,7 @@ func (p *Process) Reap() (Exit, error) {
 			failed = ErrRunning
 			return
 		}
-		exit, failed = reapChild(fd)
+		exit, failed = waitChild(fd, options)
 	})
 	if err == nil {
 		err = failed
@@ -86,7 +106,6 @@ func (p *Process) Reap() (Exit, error) {
 	if err != nil {
 		return Exit{}, fmt.Errorf("collect exit of pid %d: %w", p.id.PID, err)
 	}
-	p.exit, p.reaped = exit, true
 	return exit, nil
 }
 
@@ -107,11 +126,12 @@ const (
 	cldDumped = 3
 )
 
-// reapChild reaps an exited child; the error is ECHILD for the child of another process.
-func reapChild(fd int) (Exit, error) {
+// waitChild tells how a child has exited, and reaps it unless the options say WNOWAIT; the error is ECHILD for the child of
+// another process.
+func waitChild(fd, options int) (Exit, error) {
 	var info siginfoChild
 	_, err := retry(func() (int, error) {
-		return 0, unix.Waitid(unix.P_PIDFD, fd, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG, nil)
+		return 0, unix.Waitid(unix.P_PIDFD, fd, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|options, nil)
 	})
 	if err != nil {
 		return Exit{}, err

@@ -54,6 +54,9 @@ func TestWaitForChildren(t *testing.T) {
 			if _, err := p.Reap(); !errors.Is(err, proc.ErrRunning) {
 				t.Errorf("reap before the exit: %v, want ErrRunning", err)
 			}
+			if _, err := p.Peek(); !errors.Is(err, proc.ErrRunning) {
+				t.Errorf("peek before the exit: %v, want ErrRunning", err)
+			}
 			if _, err := fmt.Fprintln(c.in, "go"); err != nil {
 				t.Fatal(err)
 			}
@@ -62,6 +65,12 @@ func TestWaitForChildren(t *testing.T) {
 			}
 			if id, err := proc.Identify(c.pid); err != nil || id != p.Identity() {
 				t.Errorf("the child was reaped by waiting: %+v, %v", id, err)
+			}
+			if exit, err := p.Peek(); err != nil || exit != test.want {
+				t.Errorf("peeked %+v, %v, want %+v", exit, err, test.want)
+			}
+			if id, err := proc.Identify(c.pid); err != nil || id != p.Identity() {
+				t.Errorf("the child was reaped by peeking: %+v, %v", id, err)
 			}
 			exit, err := p.Reap()
 			if err != nil || exit != test.want {

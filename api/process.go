@@ -31,12 +31,14 @@ type Process struct {
 	StartedAt    time.Time     `json:"startedAt,omitzero"`
 	Ports        []ProcessPort `json:"ports"`
 	Dir          string        `json:"dir" doc:"its folder, which holds process.out"`
+	Retries      int           `json:"retries,omitempty" doc:"how often it was started on other ports, because something else had taken one before it could listen"`
 
 	// Of a process that ended.
 	EndedAt  time.Time `json:"endedAt,omitzero"`
 	ExitCode *int      `json:"exitCode,omitempty" doc:"absent where a signal ended it or the kernel does not tell"`
 	Signal   string    `json:"signal,omitempty" doc:"the signal that ended it: SIGKILL"`
-	Reason   string    `json:"reason,omitempty" doc:"why it ended, for people"`
+
+	Reason string `json:"reason,omitempty" doc:"why it ended, or was started on other ports, for people"`
 }
 
 // ProcessPort is a port that a process has leased.

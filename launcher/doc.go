@@ -23,6 +23,10 @@
 // process is asked to stop, and when it has exited the same record is started
 // again on the same ports.
 //
+// A process that failed because something else had taken one of its ports
+// before it could listen is started again too, on another port in place of that
+// one, three times at most (race.go).
+//
 // # Hand-over
 //
 // A port whose descriptor has a handoff is bound by the launcher between plan

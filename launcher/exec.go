@@ -253,6 +253,7 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 	for i, s := range started {
 		u := newUnit(l, processes[i], s.handle)
 		u.incarnation, u.passed, u.handover = s, make(chan struct{}), handovers[i]
+		u.unsure = err != nil
 		units = append(units, u)
 	}
 	l.add(units)

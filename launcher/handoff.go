@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -104,6 +105,11 @@ func (h handover) environ() []string {
 		return nil
 	}
 	return []string{"LISTEN_FDS=" + strconv.Itoa(len(names)), "LISTEN_FDNAMES=" + strings.Join(names, ":")}
+}
+
+// has reports whether one of the sockets is bound to the port of a lease.
+func (h handover) has(l lease.Lease) bool {
+	return slices.ContainsFunc(h, func(s handed) bool { return s.protocol == l.Protocol && s.number == l.Port })
 }
 
 // beforeExec closes what the process could not bind over. It comes right

@@ -21,6 +21,8 @@ import (
 	"berth/lease"
 	"berth/store"
 	"berth/store/storetest"
+
+	"golang.org/x/sys/unix"
 )
 
 // patience is how long a test waits for an event that has to come.
@@ -54,7 +56,49 @@ func program(what string) {
 		}
 		fmt.Println("listening on", l.Addr().(*net.TCPAddr).Port)
 	}
+	// told waits until the test has made a file for what the process is to do next.
+	told := func(what string) {
+		for {
+			if _, err := os.Stat(filepath.Join(os.Getenv("BERTH_HOME"), what+"-"+os.Getenv("PORT"))); err == nil {
+				return
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+	}
 	switch what {
+	case "late": // binds when it is told to
+		told("bind")
+		listen()
+		select {}
+	case "done": // ends well when it is told to, and never listens
+		told("bind")
+	case "closer": // lets go of its port when it is told to, and fails when it is told to
+		l, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+		if err != nil {
+			os.Exit(3)
+		}
+		told("close")
+		_ = l.Close()
+		fmt.Println("closed")
+		told("bind")
+		os.Exit(3)
+	case "hoarder": // leaves a child that is bound to its port and does not listen
+		port, _ := strconv.Atoi(os.Getenv("PORT"))
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0) // inherited by the child
+		if err == nil {
+			err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port})
+		}
+		if err != nil {
+			fmt.Println(err)
+		}
+		cmd := exec.Command("/proc/self/exe", "program", "idle")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(fd), "socket")}
+		if err := cmd.Start(); err != nil {
+			fmt.Println(err)
+		}
+		fmt.Println("child", cmd.Process.Pid)
+		os.Exit(3)
 	case "serve":
 		listen()
 		select {}

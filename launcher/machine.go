@@ -12,11 +12,12 @@ const (
 	reforceAsked              // it shall end at once and start again
 	timedOut                  // it did not end in time
 	startFailed               // it could not be started again
-	lastEvent    = startFailed
+	raceLost                  // it is gone because something else had taken one of its ports
+	lastEvent    = raceLost
 )
 
 func (e event) String() string {
-	return [...]string{"executed", "exited", "stop asked", "force asked", "restart asked", "forced restart asked", "timed out", "start failed"}[e]
+	return [...]string{"executed", "exited", "stop asked", "force asked", "restart asked", "forced restart asked", "timed out", "start failed", "race lost"}[e]
 }
 
 // action is what the owner of a process does about an event.
@@ -27,6 +28,7 @@ const (
 	terminate        // send SIGTERM and wait for the shutdown timeout
 	force            // send SIGKILL
 	start            // start it again on its ports
+	move             // lease others for the ports that were taken, and start it again
 	end              // end its leases and its record
 )
 
@@ -47,9 +49,11 @@ var machine = map[Status]map[event]step{
 		restartAsked: {Restarting, terminate},
 		reforceAsked: {Restarting, force},
 		startFailed:  {Ended, end},
+		raceLost:     {Starting, move},
 	},
 	Running: {
 		exited:       {Ended, end},
+		raceLost:     {Starting, move},
 		stopAsked:    {Stopping, terminate},
 		forceAsked:   {Stopping, force},
 		restartAsked: {Restarting, terminate},

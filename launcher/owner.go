@@ -32,6 +32,8 @@ type unit struct {
 	exit   chan struct{} // closed when the present incarnation has exited
 	timer  *time.Timer   // runs from asking to forcing; nil while nothing is asked
 	forced int           // how often it was forced
+	race   *lostRace     // why it is to move to other ports
+	unsure bool          // what a commit has done with its leases is not known
 
 	// handover is the owner's too, once the process is registered.
 	handover handover
@@ -146,7 +148,7 @@ func (u *unit) own() {
 				if u.passed != nil {
 					<-u.passed // why it ended may be that it could not be exec'd
 				}
-				_ = u.happened(u.l.life, exited)
+				_ = u.happened(u.l.life, u.whyGone(u.l.life))
 			case <-timeout:
 				_ = u.happened(u.l.life, timedOut)
 			}
@@ -175,6 +177,9 @@ func (u *unit) happened(ctx context.Context, e event) error {
 	switch step.do {
 	case start:
 		u.startAgain(ctx)
+		return nil
+	case move:
+		u.startElsewhere(ctx)
 		return nil
 	case end:
 		u.end(ctx)
@@ -240,9 +245,9 @@ func (u *unit) do(a action) error {
 	return err
 }
 
-// collect takes the exit of the incarnation that is gone. Where it was asked
-// to end, what is left of its group goes too.
-func (u *unit) collect() proc.Exit {
+// collect takes the exit of the incarnation that is gone. With its group, what
+// is left of that goes too.
+func (u *unit) collect(group bool) proc.Exit {
 	if u.timer != nil {
 		u.timer.Stop()
 		u.timer = nil
@@ -251,8 +256,7 @@ func (u *unit) collect() proc.Exit {
 	if u.handle == nil {
 		return proc.Exit{}
 	}
-	asked := u.snapshot().Status != Running && u.snapshot().Status != Starting
-	if asked {
+	if group {
 		// Before the reaping: the number of the group is still its own.
 		_ = u.handle.SignalGroup(syscall.SIGKILL)
 	}
@@ -260,7 +264,7 @@ func (u *unit) collect() proc.Exit {
 	if err != nil {
 		u.l.Logger.Error("cannot tell how a process ended", "process", u.snapshot().Title(), "error", err)
 	}
-	if asked {
+	if group {
 		u.awaitGroup()
 	}
 	_ = u.handle.Close()
@@ -292,7 +296,7 @@ func (u *unit) awaitGroup() {
 // end ends the leases and the record in one batch.
 func (u *unit) end(ctx context.Context) {
 	asked := u.snapshot().Status == Stopping
-	exit := u.collect()
+	exit := u.collect(asked)
 	u.letGo()
 	p := u.snapshot()
 	p.Status, p.EndedAt = Ended, u.l.Now().UTC().Truncate(time.Millisecond)
@@ -328,12 +332,16 @@ func (u *unit) commitEnd(ctx context.Context, p Process, forget []int) error {
 	for _, id := range forget {
 		b.Delete(u.l.processKey(id))
 	}
-	var leases []lease.ID
-	for _, port := range p.Ports {
-		// One that is not there any more was released by hand.
-		if held, err := u.l.Leases.Lease(port.Lease); err == nil && held.Holder.Process == p.ID {
-			leases = append(leases, port.Lease)
+	if u.unsure {
+		// Leases that may be there have to be known to be ended.
+		if err := u.l.Leases.Settle(ctx); err != nil {
+			return err
 		}
+		u.unsure = false
+	}
+	var leases []lease.ID
+	for _, held := range u.l.Leases.ByProcess(p.ID) {
+		leases = append(leases, held.ID)
 	}
 	if len(leases) == 0 {
 		return store.CommitAll(ctx, u.l.Store, u.l.intentScope(), b)

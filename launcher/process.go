@@ -45,6 +45,11 @@ type Process struct {
 	// Again says that the process is being started again by a restart: if it is
 	// not there, its gate may never have been opened, and it is still to be started.
 	Again bool `json:"again,omitempty"`
+	// Retries is how often it was started on other ports since it was asked to
+	// start, because something else had taken one of its ports before it could
+	// listen; Retried tells of the last time, for people.
+	Retries int    `json:"retries,omitempty"`
+	Retried string `json:"retried,omitempty"`
 	// Identity is who it is to the kernel; zero until it was started, and of
 	// the last one when it ended.
 	Identity proc.Identity `json:"identity,omitzero"`

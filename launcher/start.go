@@ -135,18 +135,30 @@ func listJars(dir string) ([]string, error) {
 // startAgain starts a process that was asked to restart and has exited, on the
 // ports that it has. If that cannot be done, the process ends.
 func (u *unit) startAgain(ctx context.Context) {
-	u.collect()
+	u.collect(true)
 	u.mu.Lock()
 	u.reason = ""
 	u.mu.Unlock()
 	p := u.snapshot()
-	i, err := u.prepareAgain(ctx, &p)
+	if !p.Again { // it was asked to, and tries anew
+		p.Retries, p.Retried = 0, ""
+	}
+	i, err := u.prepareAgain(&p, func(b store.Batch) error {
+		_, err := u.l.Store.Commit(ctx, b)
+		return err
+	})
 	if err != nil {
 		u.because("could not be started again: " + err.Error())
 		u.update(func(q *Process) { q.Status = Starting })
 		_ = u.happened(ctx, startFailed)
 		return
 	}
+	u.goOn(ctx, p, i)
+}
+
+// goOn has the process be its new incarnation, which is written down as p, and
+// opens the gate.
+func (u *unit) goOn(ctx context.Context, p Process, i *incarnation) {
 	u.handle = i.handle
 	u.watchExit()
 	u.update(func(q *Process) { *q = p })
@@ -169,8 +181,9 @@ func (u *unit) startedAgain(ctx context.Context) {
 	}
 }
 
-// prepareAgain starts the child of a restart and writes it down.
-func (u *unit) prepareAgain(ctx context.Context, p *Process) (*incarnation, error) {
+// prepareAgain starts the next child of a process behind its gate, and writes
+// it down by commit.
+func (u *unit) prepareAgain(p *Process, commit func(store.Batch) error) (*incarnation, error) {
 	d, err := u.l.definitionOf(*p)
 	if err != nil {
 		return nil, err
@@ -189,7 +202,7 @@ func (u *unit) prepareAgain(ctx context.Context, p *Process) (*incarnation, erro
 	}
 	var b store.Batch
 	b.Put(u.l.processKey(p.ID), encodeProcess(*p))
-	if _, err := u.l.Store.Commit(ctx, b); err != nil {
+	if err := commit(b); err != nil {
 		i.abandon()
 		return nil, err
 	}

@@ -181,6 +181,8 @@ func (s *Server) apiProcess(p launcher.Process) api.Process {
 			}
 		}),
 		Dir:     s.opts.Processes.Dir(p.ID),
+		Retries: p.Retries,
+		Reason:  p.Retried,
 		EndedAt: p.EndedAt,
 	}
 	if p.Exit != nil {

@@ -60,6 +60,8 @@ func (psCommand) page() page {
 	return page{
 		long: `Lists the processes that run: distribution, version, profile, name, id, process id of the operating system, and status. -ports adds the ports that each has, with whether it listens on them. -a adds the last ones that ended, with their exit code or signal and the reason; logs shows their output still.
 
+(retry N) after a status says that the process was started again on other ports: something else had taken one of its ports before it could listen. -a shows what that was; port ls shows the port set aside. It is tried three times.
+
 Options that select hold together. An id that is not there is an error with exit code 4; a pattern that matches nothing is none.`,
 		examples: []example{
 			{"ps", "list what runs"},
@@ -94,7 +96,7 @@ func processTable(o *output, ps []api.Process, ports, ended bool) table {
 	for _, p := range ps {
 		row := []string{
 			oneLine(p.Distribution), oneLine(p.Version), oneLine(p.Profile), oneLine(p.Name),
-			strconv.Itoa(p.ID), orNoNumber(p.PID), status(o, p.Status),
+			strconv.Itoa(p.ID), orNoNumber(p.PID), status(o, p.Status) + retries(p),
 		}
 		if ports {
 			row = append(row, portStates(o, p))
@@ -123,6 +125,14 @@ func status(o *output, status string) string {
 	default:
 		return o.odd(oneLine(status))
 	}
+}
+
+// retries tells how often a process lost a race for a port.
+func retries(p api.Process) string {
+	if p.Retries == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (retry %d)", p.Retries)
 }
 
 // portStates are the ports of a process with what became of them.

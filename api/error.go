@@ -26,6 +26,7 @@ const (
 	CodeProfileNotFound      Code = "profile-not-found"      //
 	CodeExecRefused          Code = "exec-refused"           // a check before the start
 	CodeExecFailed           Code = "exec-failed"            // the command could not be exec'd, or ended while waited for
+	CodeKeyReused            Code = "key-reused"             // the idempotency key is that of another request
 	CodeTimeout              Code = "timeout"                // what was waited for did not come
 	CodeUnsupported          Code = "unsupported"            // known, and not done by this version
 	CodeStore                Code = "store-failed"           // the state could not be written

@@ -39,7 +39,19 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
 type contextKey int
 
-const noStart contextKey = 0
+const (
+	noStart contextKey = iota
+	idempotencyKey
+)
+
+// WithKey returns a context under which what acquires, AcquireLeases and Exec,
+// carries this idempotency key and not a random one. Whoever keeps the key can
+// ask again what became of the request, and it is done once. A key is of 1 to
+// 255 printable ASCII characters, and for one request; with another request it
+// is api.CodeKeyReused.
+func WithKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, idempotencyKey, key)
+}
 
 // WithoutStart returns a context under which no call starts a daemon.
 func WithoutStart(ctx context.Context) context.Context {

@@ -17,10 +17,11 @@ func (c *Client) Leases(ctx context.Context) ([]api.Lease, error) {
 }
 
 // AcquireLeases acquires one port of each range named, all or none, until they
-// are released. Errors: lease.ErrRangeNotFound, ErrRangeFull.
+// are released. Where the connection is lost it asks again, and it is done once.
+// Errors: lease.ErrRangeNotFound, ErrRangeFull.
 func (c *Client) AcquireLeases(ctx context.Context, in api.AcquireLeases) ([]api.Lease, error) {
 	var out []api.Lease
-	err := c.call(ctx, http.MethodPost, "/v1/leases", nil, in, &out)
+	err := c.acquire(ctx, http.MethodPost, "/v1/leases", in, &out)
 	return out, err
 }
 

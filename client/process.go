@@ -11,12 +11,13 @@ import (
 )
 
 // Exec starts processes, all or none. It returns once their commands were
-// exec'd, or with WaitSeconds once they listen.
+// exec'd, or with WaitSeconds once they listen. Where the connection is lost it
+// asks again, and it is done once.
 // Errors: lease.ErrRangeFull, ErrRangeNotFound; api.CodeDistributionNotFound,
 // CodeProcessNotFound, CodeProfileNotFound, CodeExecRefused, CodeExecFailed, CodeTimeout.
 func (c *Client) Exec(ctx context.Context, in api.Exec) (api.Started, error) {
 	var out api.Started
-	err := c.call(ctx, http.MethodPost, "/v1/processes", nil, in, &out)
+	err := c.acquire(ctx, http.MethodPost, "/v1/processes", in, &out)
 	return out, err
 }
 

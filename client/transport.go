@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,8 +25,13 @@ const base = "http://berth"
 // maxProblem is how many bytes of an error's body are read.
 const maxProblem = 1 << 20
 
-// readTries is how often a request that only reads is sent at most.
-const readTries = 3
+// tries is how often a request is sent at most that may be sent again: one that
+// only reads, or has an idempotency key. FirstPause is how long to wait before
+// the second time; each pause is four times as long as the one before.
+const (
+	tries      = 4
+	firstPause = 5 * time.Millisecond
+)
 
 func newTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
@@ -70,33 +77,80 @@ func absent(err error) bool {
 // call sends in as JSON, unless it is nil, and decodes the answer into out,
 // unless that is nil.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
-	var body io.Reader
+	return c.exchange(ctx, method, path, query, "", in, out)
+}
+
+// acquire is a call of what acquires. It carries an idempotency key, so that it
+// is done once however often it is sent.
+func (c *Client) acquire(ctx context.Context, method, path string, in, out any) error {
+	key, ok := ctx.Value(idempotencyKey).(string)
+	if !ok {
+		key = rand.Text()
+	}
+	return c.exchange(ctx, method, path, nil, key, in, out)
+}
+
+func (c *Client) exchange(ctx context.Context, method, path string, query url.Values, key string, in, out any) error {
+	var data []byte
 	contentType := ""
 	if in != nil {
-		data, err := json.Marshal(in)
-		if err != nil {
+		var err error
+		if data, err = json.Marshal(in); err != nil {
 			return fmt.Errorf("encode the request: %w", err)
 		}
-		body, contentType = bytes.NewReader(data), "application/json"
+		contentType = "application/json"
 	}
-	resp, err := c.send(ctx, method, path, query, contentType, body)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if out != nil {
-		if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-			return fmt.Errorf("read the daemon's answer: %w", lost(ctx, err))
+	return again(ctx, method == http.MethodGet || key != "", func() error {
+		var body io.Reader
+		if in != nil {
+			body = bytes.NewReader(data)
+		}
+		resp, err := c.sendOnce(ctx, method, path, query, contentType, key, body)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if out != nil {
+			if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+				return fmt.Errorf("read the daemon's answer: %w", lost(ctx, err))
+			}
+		}
+		// Read to its end, the connection can be used again.
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxProblem))
+		return nil
+	})
+}
+
+// again does what may be repeated until the connection is not lost, a few times
+// at most. A daemon that was killed takes connections for a moment still; then
+// another one is started.
+func again(ctx context.Context, repeat bool, do func() error) error {
+	pause := firstPause
+	for try := 1; ; try++ {
+		err := do()
+		if !repeat || try == tries || !errors.Is(err, ErrConnectionLost) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+			pause *= 4
 		}
 	}
-	// Read to its end, the connection can be used again.
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxProblem))
-	return nil
 }
 
 // send sends a request and returns its answer, which the caller closes. An
 // answer that is a problem comes back as *Error.
-func (c *Client) send(ctx context.Context, method, path string, query url.Values, contentType string, body io.Reader) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, contentType string, body io.Reader) (resp *http.Response, err error) {
+	err = again(ctx, method == http.MethodGet, func() error {
+		resp, err = c.sendOnce(ctx, method, path, query, contentType, "", body)
+		return err
+	})
+	return resp, err
+}
+
+func (c *Client) sendOnce(ctx context.Context, method, path string, query url.Values, contentType, key string, body io.Reader) (*http.Response, error) {
 	target := base + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
@@ -108,23 +162,23 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
-	var resp *http.Response
-	for try := 1; ; try++ {
-		if resp, err = c.http.Do(req); err == nil {
-			break
-		}
-		err = lost(ctx, err)
-		// A daemon that was killed takes connections for a moment still. To read
-		// again does no harm, and has another one started.
-		if method != http.MethodGet || try == readTries || !errors.Is(err, ErrConnectionLost) {
-			return nil, err
-		}
+	if key != "" {
+		req.Header.Set("Idempotency-Key", quoted(key))
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, lost(ctx, err)
 	}
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}
 	defer resp.Body.Close()
 	return nil, problem(resp)
+}
+
+// quoted makes a string of structured fields (RFC 9651).
+func quoted(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
 // lost turns an error of net/http into one that tells whether a daemon was there.

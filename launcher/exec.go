@@ -38,6 +38,11 @@ type ExecRequest struct {
 	// Wait is how long to wait until every process listens on its ports; 0
 	// means not to wait.
 	Wait time.Duration
+
+	// Extra, unless it is nil, returns what is committed together with the
+	// records of the processes that will have these ids, in ascending order
+	// without a gap. It is asked again where ports were planned again.
+	Extra func(ids []int, warnings []string) store.Batch
 }
 
 // ExecResult is what an exec started.
@@ -65,7 +70,7 @@ func (l *Launcher) Exec(ctx context.Context, r ExecRequest) (ExecResult, error) 
 	if err != nil {
 		return ExecResult{}, err
 	}
-	units, more, err := l.launch(ctx, r, targets)
+	units, more, err := l.launch(ctx, r, targets, warnings)
 	release()
 	result := ExecResult{Warnings: append(warnings, more...)}
 	if err == nil && r.Wait > 0 {
@@ -73,6 +78,33 @@ func (l *Launcher) Exec(ctx context.Context, r ExecRequest) (ExecResult, error) 
 	}
 	for _, u := range units {
 		result.Processes = append(result.Processes, u.snapshot())
+	}
+	return result, err
+}
+
+// Started tells of the processes of an earlier exec, by their ids, as Exec
+// would have: it waits until they listen. One that has ended since then is
+// ErrExecFailed, whether it was forgotten or not.
+func (l *Launcher) Started(ctx context.Context, ids []int, wait time.Duration) (ExecResult, error) {
+	var result ExecResult
+	units := make([]*unit, 0, len(ids))
+	for _, id := range ids {
+		u, err := l.unit(id)
+		if err != nil {
+			return result, fmt.Errorf("%w: process %d was started and has ended long ago", ErrExecFailed, id)
+		}
+		units = append(units, u)
+	}
+	var err error
+	if wait > 0 {
+		err = l.awaitListening(ctx, units, wait)
+	}
+	for _, u := range units {
+		p := u.snapshot()
+		if err == nil && !p.Live() {
+			err = l.endedError(p)
+		}
+		result.Processes = append(result.Processes, p)
 	}
 	return result, err
 }
@@ -165,14 +197,24 @@ func (l *Launcher) check(t definition, instances int) (warnings []string, err er
 
 // launch leases the ports, starts the children behind their gates, writes all
 // of it down and opens the gates.
-func (l *Launcher) launch(ctx context.Context, r ExecRequest, targets []definition) ([]*unit, []string, error) {
+func (l *Launcher) launch(ctx context.Context, r ExecRequest, targets []definition, said []string) ([]*unit, []string, error) {
 	processes, definitions, requests := l.layOut(r, targets)
 	first := processes[0].ID
+	extra := func(more []string) store.Batch {
+		if r.Extra == nil {
+			return store.Batch{}
+		}
+		ids := make([]int, len(processes))
+		for i, p := range processes {
+			ids[i] = p.ID
+		}
+		return r.Extra(ids, slices.Concat(said, more))
+	}
 	var units []*unit
 	var warnings []string
 	for {
 		var err error
-		units, warnings, err = l.launchOnce(ctx, processes, definitions, requests)
+		units, warnings, err = l.launchOnce(ctx, processes, definitions, requests, extra)
 		if errors.Is(err, lease.ErrTaken) && ctx.Err() == nil {
 			continue // another host was quicker: the next ports are tried
 		}
@@ -212,7 +254,7 @@ func (l *Launcher) layOut(r ExecRequest, targets []definition) (processes []Proc
 	return processes, definitions, requests
 }
 
-func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definitions []definition, requests []lease.Request) (units []*unit, warnings []string, err error) {
+func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definitions []definition, requests []lease.Request, extra func(warnings []string) store.Batch) (units []*unit, warnings []string, err error) {
 	plan, err := l.Leases.Plan(ctx, requests)
 	if err != nil {
 		return nil, nil, err
@@ -245,6 +287,7 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 		batch.IfAbsent(key)
 		batch.Put(key, encodeProcess(*p))
 	}
+	batch.Append(extra(warnings))
 	err = l.Leases.Commit(ctx, plan, batch)
 	if err != nil && !errors.Is(err, store.ErrUnknown) {
 		l.undo(processes, started)

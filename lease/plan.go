@@ -321,12 +321,24 @@ func (m *Manager) Abort(p *Plan) {
 // commit of unknown outcome has done. Its errors are those of Plan and of
 // Commit, but never ErrTaken.
 func (m *Manager) Acquire(ctx context.Context, requests ...Request) ([]Lease, error) {
+	return m.AcquireWith(ctx, nil, requests...)
+}
+
+// AcquireWith acquires leases, and commits with them what extra, unless it is
+// nil, returns for them: records of the caller, as in Commit. It is asked again
+// where ports were planned again. One of its conditions that does not hold is
+// store.ErrConflict.
+func (m *Manager) AcquireWith(ctx context.Context, extra func([]Lease) store.Batch, requests ...Request) ([]Lease, error) {
 	for {
 		p, err := m.Plan(ctx, requests)
 		if err != nil {
 			return nil, err
 		}
-		err = m.Commit(ctx, p, store.Batch{})
+		var more store.Batch
+		if extra != nil {
+			more = extra(p.Leases())
+		}
+		err = m.Commit(ctx, p, more)
 		switch {
 		case err == nil:
 			return p.leases, nil

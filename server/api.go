@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -15,6 +16,7 @@ import (
 	"berth/api"
 	"berth/launcher"
 	"berth/lease"
+	"berth/store"
 )
 
 // Leases is what the handlers need of ranges and leases. A *lease.Manager is
@@ -25,7 +27,7 @@ type Leases interface {
 	Ranges(pattern string) []lease.RangeStatus
 	Archive(ctx context.Context, rev string) ([]lease.Range, error)
 	Unarchive(ctx context.Context, rev string) ([]lease.Range, error)
-	Acquire(ctx context.Context, requests ...lease.Request) ([]lease.Lease, error)
+	AcquireWith(ctx context.Context, extra func([]lease.Lease) store.Batch, requests ...lease.Request) ([]lease.Lease, error)
 	Release(ctx context.Context, id lease.ID, generation int64) error
 	Leases() []lease.Lease
 }
@@ -37,6 +39,7 @@ type Processes interface {
 	Undeploy(ctx context.Context, name, version string) ([]launcher.Distribution, error)
 	Distributions(name, version string) []launcher.Distribution
 	Exec(ctx context.Context, r launcher.ExecRequest) (launcher.ExecResult, error)
+	Started(ctx context.Context, ids []int, wait time.Duration) (launcher.ExecResult, error)
 	Processes(s launcher.Selector) ([]launcher.Process, error)
 	Process(id int) (launcher.Process, error)
 	Kill(ctx context.Context, r launcher.StopRequest) ([]launcher.Process, error)
@@ -55,6 +58,11 @@ const (
 	maxBody   = 1 << 20
 	maxRanges = 8 << 20
 )
+
+// Keyed is the header field of what acquires. huma looks into exported types only.
+type Keyed struct {
+	Key string `header:"Idempotency-Key" doc:"a string that no other request has, best a random one: the same request sent again with it is done once, and answered with what it led to. Remembered for a day, or until 10,000 others came"`
+}
 
 // reply is a response with a body.
 type reply[T any] struct{ Body T }

@@ -22,6 +22,7 @@ import (
 	"berth/api"
 	"berth/lease"
 	"berth/server"
+	"berth/store/storetest"
 )
 
 // rawConn is a client that costs next to nothing, so that what is measured is
@@ -110,7 +111,7 @@ func bare(leases server.Leases) http.Handler {
 		for i, name := range in.Ranges {
 			requests[i] = lease.Request{Range: name, Holder: lease.Holder{Kind: lease.Manual, Name: in.Holder}}
 		}
-		got, err := leases.Acquire(r.Context(), requests...)
+		got, err := leases.AcquireWith(r.Context(), nil, requests...)
 		if err != nil {
 			answer(w, http.StatusInternalServerError, err.Error())
 			return
@@ -253,7 +254,7 @@ func BenchmarkHandler(b *testing.B) {
 	leases := &fakeLeases{}
 	for name, handler := range map[string]http.Handler{
 		"bare":  bare(leases),
-		"berth": server.New(server.Options{Leases: leases, Processes: &fakeProcesses{}, Home: b.TempDir()}),
+		"berth": server.New(server.Options{Leases: leases, Processes: &fakeProcesses{}, Keys: storetest.NewMemory(), Home: b.TempDir()}),
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

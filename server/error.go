@@ -26,6 +26,7 @@ var (
 	ErrSocketInUse = errors.New("socket in use")
 
 	errInvalid     = errors.New("invalid request")
+	errKeyReused   = errors.New("the idempotency key was sent with another request before: send each request with a key of its own")
 	errStopping    = errors.New("the daemon is about to end: send the request again, which starts it anew")
 	errUninspected = fmt.Errorf("%w: this daemon's store does not tell how it is", launcher.ErrUnsupported)
 	errPanic       = errors.New("the daemon made a mistake: its log says which")
@@ -57,6 +58,7 @@ var kinds = []kind{
 	{lease.ErrClosed, api.CodeStopping, http.StatusServiceUnavailable},
 	{store.ErrClosed, api.CodeStopping, http.StatusServiceUnavailable},
 	{errInvalid, api.CodeInvalid, http.StatusBadRequest},
+	{errKeyReused, api.CodeKeyReused, http.StatusUnprocessableEntity},
 	{launcher.ErrInvalid, api.CodeInvalid, http.StatusBadRequest},
 
 	{lease.ErrRangeInvalid, api.CodeRangeInvalid, http.StatusBadRequest},

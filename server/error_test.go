@@ -132,6 +132,7 @@ func TestErrors(t *testing.T) {
 			told[p.Code] = true
 		})
 	}
+	told[api.CodeKeyReused] = true // TestKeyReused
 	for _, code := range codes(t) {
 		if !told[code] {
 			t.Errorf("no error is told as %s", code)

@@ -17,6 +17,7 @@ import (
 	"berth/lease"
 	"berth/proc"
 	"berth/server"
+	"berth/store"
 )
 
 // fakeLeases answers from memory. A method whose function is set is that function.
@@ -78,7 +79,7 @@ func (f *fakeLeases) Unarchive(ctx context.Context, rev string) ([]lease.Range, 
 	return f.Archive(ctx, rev)
 }
 
-func (f *fakeLeases) Acquire(ctx context.Context, requests ...lease.Request) ([]lease.Lease, error) {
+func (f *fakeLeases) AcquireWith(ctx context.Context, _ func([]lease.Lease) store.Batch, requests ...lease.Request) ([]lease.Lease, error) {
 	if f.acquire != nil {
 		return f.acquire(ctx, requests)
 	}
@@ -144,6 +145,18 @@ func (f *fakeProcesses) Exec(ctx context.Context, r launcher.ExecRequest) (launc
 		return f.exec(ctx, r)
 	}
 	return launcher.ExecResult{}, nil
+}
+
+func (f *fakeProcesses) Started(_ context.Context, ids []int, _ time.Duration) (launcher.ExecResult, error) {
+	var r launcher.ExecResult
+	for _, id := range ids {
+		p, err := f.Process(id)
+		if err != nil {
+			return r, fmt.Errorf("%w: %w", launcher.ErrExecFailed, err)
+		}
+		r.Processes = append(r.Processes, p)
+	}
+	return r, nil
 }
 
 func (f *fakeProcesses) Processes(s launcher.Selector) ([]launcher.Process, error) {

@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"berth/api"
 	"berth/lease"
+	"berth/store"
 )
 
 // maxAcquired is the most leases of one request: as many as there are ports.
@@ -33,15 +35,23 @@ func (s *Server) listLeases(context.Context, *empty) (*reply[[]api.Lease], error
 	return &reply[[]api.Lease]{list(s.opts.Leases.Leases(), apiLease)}, nil
 }
 
-func (s *Server) acquireLeases(ctx context.Context, in *struct{ Body api.AcquireLeases }) (*reply[[]api.Lease], error) {
-	leases, err := s.acquire(ctx, in.Body)
+func (s *Server) acquireLeases(ctx context.Context, in *struct {
+	Keyed
+	Body api.AcquireLeases
+}) (*reply[[]api.Lease], error) {
+	leases, err := once(ctx, s, in.Key, "acquire-leases", in.Body, func(q *keyed) ([]api.Lease, error) {
+		return s.acquire(ctx, in.Body, q)
+	}, func(note *keyNote) (leases []api.Lease, err error) {
+		err = json.Unmarshal(note.Answer, &leases)
+		return leases, err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return &reply[[]api.Lease]{leases}, nil
 }
 
-func (s *Server) acquire(ctx context.Context, in api.AcquireLeases) ([]api.Lease, error) {
+func (s *Server) acquire(ctx context.Context, in api.AcquireLeases, q *keyed) ([]api.Lease, error) {
 	switch {
 	case len(in.Ranges) == 0:
 		return nil, invalid("body.ranges: name at least one range")
@@ -52,7 +62,17 @@ func (s *Server) acquire(ctx context.Context, in api.AcquireLeases) ([]api.Lease
 	for i, name := range in.Ranges {
 		requests[i] = lease.Request{Range: name, Holder: lease.Holder{Kind: lease.Manual, Name: in.Holder}}
 	}
-	leases, err := s.opts.Leases.Acquire(ctx, requests...)
+	var extra func([]lease.Lease) store.Batch
+	if q != nil {
+		extra = func(planned []lease.Lease) store.Batch {
+			answer, err := json.Marshal(list(planned, apiLease))
+			if err != nil {
+				panic(err) // plain data
+			}
+			return q.record(keyNote{Answer: answer})
+		}
+	}
+	leases, err := s.opts.Leases.AcquireWith(ctx, extra, requests...)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"berth/api"
 	"berth/launcher"
+	"berth/store"
 )
 
 // maxWait is the longest that a request may ask to wait, in seconds.
@@ -38,7 +40,10 @@ func (s *Server) routeProcesses(routes huma.API) {
 	}, s.restartProcesses)
 }
 
-func (s *Server) execProcesses(_ context.Context, in *struct{ Body api.Exec }) (*reply[api.Started], error) {
+func (s *Server) execProcesses(ctx context.Context, in *struct {
+	Keyed
+	Body api.Exec
+}) (*reply[api.Started], error) {
 	wait, err := waitOf(in.Body.WaitSeconds)
 	if err != nil {
 		return nil, err
@@ -46,13 +51,33 @@ func (s *Server) execProcesses(_ context.Context, in *struct{ Body api.Exec }) (
 	if in.Body.Instances < 0 {
 		return nil, invalid("body.instances: %d is below 0", in.Body.Instances)
 	}
-	result, err := s.opts.Processes.Exec(s.lasting, launcher.ExecRequest{
-		Distribution: in.Body.Distribution,
-		Version:      in.Body.Version,
-		Profile:      in.Body.Profile,
-		Name:         in.Body.Name,
-		Instances:    in.Body.Instances,
-		Wait:         wait,
+	result, err := once(ctx, s, in.Key, "exec-processes", in.Body, func(q *keyed) (launcher.ExecResult, error) {
+		var extra func(ids []int, warnings []string) store.Batch
+		if q != nil {
+			extra = func(ids []int, warnings []string) store.Batch {
+				return q.record(keyNote{IDs: []int{ids[0], ids[len(ids)-1]}, Warnings: warnings})
+			}
+		}
+		return s.opts.Processes.Exec(s.lasting, launcher.ExecRequest{
+			Distribution: in.Body.Distribution,
+			Version:      in.Body.Version,
+			Profile:      in.Body.Profile,
+			Name:         in.Body.Name,
+			Instances:    in.Body.Instances,
+			Wait:         wait,
+			Extra:        extra,
+		})
+	}, func(note *keyNote) (launcher.ExecResult, error) {
+		if len(note.IDs) != 2 {
+			return launcher.ExecResult{}, fmt.Errorf("the record of the idempotency key names the processes %v, not a first and a last", note.IDs)
+		}
+		var ids []int
+		for id := note.IDs[0]; id <= note.IDs[1]; id++ {
+			ids = append(ids, id)
+		}
+		result, err := s.opts.Processes.Started(s.lasting, ids, wait)
+		result.Warnings = note.Warnings
+		return result, err
 	})
 	if err != nil {
 		return nil, err

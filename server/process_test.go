@@ -29,7 +29,7 @@ func TestProcesses(t *testing.T) {
 		`"startedAt":"2026-01-02T03:04:05Z","ports":[],"dir":%q,"retries":2,"endedAt":"2026-01-02T03:05:05Z","exitCode":3,"reason":"exit code 3"}`, r.processes.Dir(2))
 	r.processes.exec = func(_ context.Context, req launcher.ExecRequest) (launcher.ExecResult, error) {
 		want := launcher.ExecRequest{Distribution: "demo", Version: "1.*", Profile: "test", Name: "http*", Instances: 2, Wait: 1500 * time.Millisecond}
-		if req != want {
+		if !reflect.DeepEqual(req, want) {
 			return launcher.ExecResult{}, fmt.Errorf("asked for %+v", req)
 		}
 		return launcher.ExecResult{Processes: []launcher.Process{newProcess(1)}, Warnings: []string{"w"}}, nil

@@ -13,6 +13,7 @@ import (
 
 	"berth/api"
 	"berth/server"
+	"berth/store/storetest"
 )
 
 // rig is a server on a unix socket and a client of it.
@@ -40,7 +41,7 @@ func newRig(tb testing.TB, changes ...func(*server.Options)) *rig {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
 	opts := server.Options{
-		Leases: r.leases, Processes: r.processes, Home: dir, Socket: r.socket, Version: "v1", Stop: cancel,
+		Leases: r.leases, Processes: r.processes, Keys: storetest.NewMemory(), Home: dir, Socket: r.socket, Version: "v1", Stop: cancel,
 		Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	for _, change := range changes {

@@ -33,7 +33,8 @@ const (
 	workGrace = time.Second
 )
 
-// Options are what a Server works with. Leases, Processes and Home are needed.
+// Options are what a Server works with. Leases, Processes, Keys
+// and Home are needed.
 type Options struct {
 	// Leases and Processes are whom the handlers ask.
 	Leases    Leases
@@ -41,6 +42,10 @@ type Options struct {
 
 	// Store tells of its health; nil says that it cannot.
 	Store store.Inspector
+
+	// Keys keeps the idempotency keys, below idempotency/. It is the store of
+	// Leases and Processes, who commit them with their own records.
+	Keys store.Store
 
 	// Home is the state folder. Uploads are spooled into its folder "spool".
 	Home string
@@ -70,6 +75,7 @@ type Server struct {
 	log     *slog.Logger
 	started time.Time
 	handler http.Handler
+	keys    *keys
 
 	// stopping is closed when the server is asked to stop: streams end, and
 	// nothing new begins.
@@ -104,6 +110,7 @@ func New(opts Options) *Server {
 		stopping: make(chan struct{}),
 	}
 	s.lasting, s.endWork = context.WithCancelCause(noContext)
+	s.keys = newKeys(opts.Keys, time.Now, s.log)
 	s.handler = s.guard(s.routes())
 	return s
 }
@@ -119,6 +126,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err := os.RemoveAll(s.spoolDir()); err != nil {
 		return errors.Join(fmt.Errorf("clear the folder of uploads: %w", err), l.Close())
 	}
+	if err := s.keys.load(ctx); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	sweepCtx, endSweep := context.WithCancel(ctx)
+	var sweeper sync.WaitGroup
+	sweeper.Go(func() { s.keys.run(sweepCtx) })
+	defer sweeper.Wait()
+	defer endSweep()
 	srv := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: headerTimeout,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -283,6 +284,48 @@ func TestFaultHomeRenamed(t *testing.T) {
 	}
 	if got, want := fmt.Sprint(identities(h.settled())), fmt.Sprint(identities(before)); got != want {
 		t.Errorf("they were %s and are %s", want, got)
+	}
+}
+
+// The daemon is killed after an exec was written down and before it was answered:
+// the command asks the next one what became of it, and it is done once.
+func TestFaultKilledBeforeAnswer(t *testing.T) {
+	t.Parallel()
+	h, _ := newFaultHost(t, 6)
+	done := make(chan result, 1)
+	// They listen once the file is there, and the command waits for that.
+	gate := filepath.Join(h.dir, "go")
+	h.write("late/META-INF/corus.xml", `<distribution name="late" version="1.0"><process name="server"><port name="http"/><generic profile="test">
+		<arg value="/bin/sh"/><arg value="-c"/><arg value="while ! test -e `+gate+`; do sleep 0.05; done; exec server"/></generic></process></distribution>`)
+	h.run("deploy", "late")
+	go func() {
+		done <- h.try("exec", "-d", "late", "-v", "1.0", "-p", "test", "-n", "server", "-i", "2", "-w", "50", "-o", "json")
+	}()
+	var before []api.Process
+	h.eventually("the processes are there", func() bool {
+		select {
+		case r := <-done:
+			t.Fatal(r)
+		default:
+		}
+		var err error
+		before, err = h.client.Processes(t.Context(), api.Selector{}, false)
+		return err == nil && len(before) == 2
+	})
+	h.kill(h.daemon().PID)
+	h.eventually("the command has started the next daemon", func() bool {
+		_, err := h.client.Daemon(t.Context())
+		return err == nil
+	})
+	h.write("go", "")
+	r := <-done
+	var told []api.Process
+	if err := json.Unmarshal([]byte(r.out), &told); r.code != 0 || err != nil {
+		t.Fatalf("%v: %v", err, r)
+	}
+	after := h.settled()
+	if got, want := fmt.Sprint(identities(told)), fmt.Sprint(identities(before)); got != want || fmt.Sprint(identities(after)) != want {
+		t.Errorf("started were %s, it told of %s, and there are %s", want, got, fmt.Sprint(identities(after)))
 	}
 }
 

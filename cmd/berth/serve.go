@@ -168,7 +168,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	api := server.New(server.Options{
-		Leases: leases, Processes: processes, Store: st, Home: d.paths.State, Socket: d.paths.Socket,
+		Leases: leases, Processes: processes, Store: st, Keys: st, Home: d.paths.State, Socket: d.paths.Socket,
 		Version: buildVersion(), Stop: stop, Logger: d.log,
 	})
 

@@ -1,0 +1,273 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"berth/api"
+	"berth/launcher"
+	"berth/lease"
+	"berth/server"
+	"berth/store"
+	"berth/store/storetest"
+)
+
+// freePorts is a Prober to which every port can be bound.
+type freePorts struct{}
+
+func (freePorts) Probe(lease.Protocol, int) error { return nil }
+
+// leasing is a rig with a lease manager on st, and a range of 100 ports.
+func leasing(t *testing.T, st store.Store, changes ...func(*server.Options)) (*rig, *lease.Manager) {
+	t.Helper()
+	m, err := lease.Open(t.Context(), lease.Options{Store: st, Prober: freePorts{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = m.AddRanges(t.Context(), []lease.Range{{Name: "http", Min: 20000, Max: 20099}}, lease.AddOptions{})
+	if err != nil && !errors.Is(err, lease.ErrRangeExists) {
+		t.Fatal(err)
+	}
+	changes = append([]func(*server.Options){func(o *server.Options) { o.Leases, o.Keys = m, st }}, changes...)
+	return newRig(t, changes...), m
+}
+
+// post sends a request with an idempotency key. Without an answer the status is 0.
+func (r *rig) post(t *testing.T, key, path, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequest("POST", "http://berth"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.GetBody = nil // nobody but the test sends it again
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", key)
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, strings.TrimSpace(string(text))
+}
+
+const acquireOne = `{"ranges":["http"],"holder":"me"}`
+
+// Requests with one key are done once, one after the other, at the same time,
+// and by the next daemon; all get the same answer.
+func TestKeyOnce(t *testing.T) {
+	st := storetest.NewMemory()
+	r, m := leasing(t, st)
+	var answers sync.Map
+	var all sync.WaitGroup
+	for i := range 40 {
+		all.Go(func() {
+			key := fmt.Sprintf(`"key %d"`, i%4)
+			status, body := r.post(t, key, "/v1/leases", acquireOne)
+			if before, ok := answers.LoadOrStore(key, body); status != 201 || ok && before != body {
+				t.Errorf("%s: %d %s, before: %v", key, status, body, before)
+			}
+		})
+	}
+	all.Wait()
+	if n := len(m.Leases()); n != 4 {
+		t.Errorf("4 keys made %d leases", n)
+	}
+	r.stop()
+
+	next, m := leasing(t, st)
+	answers.Range(func(key, before any) bool {
+		if status, body := next.post(t, key.(string), "/v1/leases", " "+acquireOne); status != 201 || body != before {
+			t.Errorf("the next daemon: %d %s, before: %s", status, body, before)
+		}
+		return true
+	})
+	// The quotes are no part of the key, and a lease that ended does not change the answer.
+	if err := m.Release(t.Context(), m.Leases()[0].ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	for key, before := range answers.Range {
+		if status, body := next.post(t, strings.Trim(key.(string), `"`), "/v1/leases", acquireOne); status != 201 || body != before {
+			t.Errorf("after a release: %d %s, before: %s", status, body, before)
+		}
+	}
+	if n := len(m.Leases()); n != 3 {
+		t.Errorf("%d leases, want 3", n)
+	}
+}
+
+// The daemon goes away after the work was written down and before it is
+// answered.
+func TestKeyUnanswered(t *testing.T) {
+	st := storetest.NewMemory()
+	r, _ := leasing(t, st, func(o *server.Options) { o.Leases = unanswered{o.Leases} })
+	if status, body := r.post(t, "k", "/v1/leases", acquireOne); status != 0 {
+		t.Fatalf("answered %d %s", status, body)
+	}
+	r.stop()
+	next, m := leasing(t, st)
+	if n := len(m.Leases()); n != 1 {
+		t.Fatalf("%d leases", n)
+	}
+	status, body := next.post(t, "k", "/v1/leases", acquireOne)
+	if want := string(m.Leases()[0].ID); status != 201 || !strings.Contains(body, want) {
+		t.Errorf("%d %s, want lease %s", status, body, want)
+	}
+	if n := len(m.Leases()); n != 1 {
+		t.Errorf("%d leases after it was asked again", n)
+	}
+}
+
+// unanswered breaks the connection once leases were acquired.
+type unanswered struct{ leases }
+
+type leases = server.Leases
+
+func (u unanswered) AcquireWith(ctx context.Context, extra func([]lease.Lease) store.Batch, requests ...lease.Request) ([]lease.Lease, error) {
+	if _, err := u.leases.AcquireWith(ctx, extra, requests...); err != nil {
+		return nil, err
+	}
+	panic(http.ErrAbortHandler)
+}
+
+func TestKeyReused(t *testing.T) {
+	r, m := leasing(t, storetest.NewMemory())
+	if status, body := r.post(t, "k", "/v1/leases", acquireOne); status != 201 {
+		t.Fatal(status, body)
+	}
+	for path, body := range map[string]string{
+		"/v1/leases":    `{"ranges":["http","http"],"holder":"me"}`,
+		"/v1/processes": `{"distribution":"demo","version":"1.0","profile":"test"}`,
+	} {
+		if status, text := r.post(t, "k", path, body); status != 422 || !strings.Contains(text, string(api.CodeKeyReused)) {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+	if n := len(m.Leases()); n != 1 {
+		t.Errorf("%d leases", n)
+	}
+	for _, key := range []string{`"`, `""`, `"half`, "tab\there", strings.Repeat("k", 256)} {
+		if status, text := r.post(t, key, "/v1/leases", acquireOne); status != 400 || !strings.Contains(text, "Idempotency-Key") {
+			t.Errorf("key %q: %d %s", key, status, text)
+		}
+	}
+}
+
+// What was refused was not done: the key can be used again.
+func TestKeyRefused(t *testing.T) {
+	r, m := leasing(t, storetest.NewMemory())
+	body := `{"ranges":["` + strings.Repeat(`http","`, 100) + `http"]}`
+	if status, text := r.post(t, "k", "/v1/leases", body); status != 409 {
+		t.Fatal(status, text)
+	}
+	if err := m.AddRanges(t.Context(), []lease.Range{{Name: "later", Min: 20100, Max: 20100}}, lease.AddOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if status, text := r.post(t, "k", "/v1/leases", `{"ranges":["later"]}`); status != 201 {
+		t.Error(status, text)
+	}
+}
+
+// An answer that does not fit into one record is the same all the same.
+func TestKeyLongAnswer(t *testing.T) {
+	st := storetest.NewMemory()
+	r, m := leasing(t, st)
+	if err := m.AddRanges(t.Context(), []lease.Range{{Name: "many", Min: 30000, Max: 33999}}, lease.AddOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	body := `{"ranges":["` + strings.Repeat(`many","`, 3999) + `many"]}`
+	status, before := r.post(t, "k", "/v1/leases", body)
+	if status != 201 {
+		t.Fatal(status, before)
+	}
+	r.stop()
+	next, m := leasing(t, st)
+	if status, after := next.post(t, "k", "/v1/leases", body); status != 201 || after != before || len(after) < 500_000 {
+		t.Errorf("%d, %d bytes, before %d", status, len(after), len(before))
+	}
+	if n := len(m.Leases()); n != 4000 {
+		t.Errorf("%d leases", n)
+	}
+}
+
+// Keys that are too old or too many are forgotten, the oldest first.
+func TestKeysForgotten(t *testing.T) {
+	st := storetest.NewMemory()
+	key := func(n int) string { return fmt.Sprintf("idempotency/local/%032x", n) }
+	put := func(n int, age time.Duration) {
+		var b store.Batch
+		b.Put(key(n), fmt.Appendf(nil, `{"at":%q,"print":"x","ids":[1,2]}`, time.Now().Add(-age).Format(time.RFC3339Nano)))
+		if _, err := st.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const most, surplus, old = 10_000, 150, 100
+	for n := range most + surplus {
+		put(n, time.Hour-time.Duration(n)*time.Millisecond)
+	}
+	for n := range old {
+		put(most+surplus+n, 25*time.Hour)
+	}
+	newRig(t, func(o *server.Options) { o.Keys = st })
+	var left []store.Entry
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		var err error
+		if left, _, err = st.List(t.Context(), "idempotency/"); err != nil {
+			t.Fatal(err)
+		}
+		if len(left) <= most {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d keys are left", len(left))
+		}
+	}
+	if len(left) != most || left[0].Key != key(surplus) || left[most-1].Key != key(most+surplus-1) {
+		t.Errorf("%d keys are left, from %s to %s", len(left), left[0].Key, left[len(left)-1].Key)
+	}
+}
+
+// An exec that is asked for again tells of the processes that it started.
+func TestKeyExec(t *testing.T) {
+	st := storetest.NewMemory()
+	var started atomic.Int32
+	exec := func(r *rig) {
+		r.processes.processes = []launcher.Process{newProcess(1), newProcess(2), newProcess(3)}
+		r.processes.exec = func(ctx context.Context, req launcher.ExecRequest) (launcher.ExecResult, error) {
+			started.Add(1)
+			if _, err := st.Commit(ctx, req.Extra([]int{2, 3}, []string{"w"})); err != nil {
+				return launcher.ExecResult{}, err
+			}
+			return launcher.ExecResult{Processes: r.processes.processes[1:], Warnings: []string{"w"}}, nil
+		}
+	}
+	onStore := func(o *server.Options) { o.Keys = st }
+	const body = `{"distribution":"demo","version":"1.0","profile":"test","instances":2}`
+	r := newRig(t, onStore)
+	exec(r)
+	status, before := r.post(t, "k", "/v1/processes", body)
+	if status != 201 || !strings.Contains(before, `"id":3`) {
+		t.Fatal(status, before)
+	}
+	r.stop()
+	next := newRig(t, onStore)
+	exec(next)
+	status, after := next.post(t, "k", "/v1/processes", body)
+	if status != 201 || strings.ReplaceAll(after, next.processes.dir, "") != strings.ReplaceAll(before, r.processes.dir, "") {
+		t.Errorf("%d %s, before: %s", status, after, before)
+	}
+	if n := started.Load(); n != 1 {
+		t.Errorf("started %d times", n)
+	}
+}

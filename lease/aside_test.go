@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,6 +185,77 @@ func TestRun(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("run: %v", err)
 		}
+	})
+}
+
+// Each port that is set aside is looked at after growing pauses of its own, and
+// who has it is kept current.
+func TestRunLooksLessAndLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := open(t)
+		f.add(t, http)
+		start := time.Now()
+		var mu sync.Mutex
+		looks := make(map[int][]time.Duration)
+		f.net.during = func(_ lease.Protocol, port int) {
+			mu.Lock()
+			defer mu.Unlock()
+			looks[port] = append(looks[port], time.Since(start))
+		}
+		seen := func(port int) []time.Duration {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(looks[port])
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		bound := func(port, pid int) {
+			f.net.mu.Lock()
+			f.net.silent[portKey{lease.TCP, port}] = true // bound, so that a look is a probe
+			f.net.mu.Unlock()
+			f.net.occupy(lease.TCP, port, pid, "x")
+		}
+		bound(20000, 7)
+		f.acquire(t, "http")
+		time.Sleep(150 * time.Second) // of the bubble's clock
+		synctest.Wait()
+		var want []time.Duration
+		at := time.Duration(0)
+		for pause := 100 * time.Millisecond; at <= 150*time.Second; pause = min(2*pause, 30*time.Second) {
+			want = append(want, at)
+			at += pause
+		}
+		if got := seen(20000); !slices.Equal(got, want) {
+			t.Errorf("looked at %v, want %v", got, want)
+		}
+
+		// Another port keeps its own time, and a new holder is looked at often.
+		bound(20002, 8)
+		f.acquire(t, "http")
+		bound(20000, 9)
+		time.Sleep(350 * time.Millisecond)
+		synctest.Wait()
+		if got := seen(20002); len(got) != 3 || got[2]-got[0] != 300*time.Millisecond {
+			t.Errorf("the other one was looked at %v", got)
+		}
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if got := f.status(t, "http").SetAside; len(got) != 2 || got[0].PID != 9 || got[1].PID != 8 {
+			t.Errorf("set aside: %+v", got)
+		}
+		if got := seen(20000); len(got) < len(want)+2 {
+			t.Errorf("with a new holder it was looked at %v", got[len(want):])
+		}
+		f.net.vacate(lease.TCP, 20000)
+		f.net.vacate(lease.TCP, 20002)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if got := f.status(t, "http").SetAside; len(got) != 0 {
+			t.Errorf("still set aside: %+v", got)
+		}
+		cancel()
+		<-done
 	})
 }
 

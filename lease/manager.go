@@ -57,6 +57,9 @@ type Manager struct {
 	// outcomes are read: of each there is one at a time.
 	checks, settling gate
 
+	// asideAgain wakes Run when a port was set aside.
+	asideAgain chan struct{}
+
 	// recovery keeps store.Recover, which undoes work that still goes on, from
 	// the commits that are larger than a batch.
 	recovery sync.RWMutex
@@ -128,10 +131,11 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	m := &Manager{
 		store: o.Store, host: o.Host, prober: o.Prober, finder: o.Finder, now: o.Now, log: o.Logger, picker: o.Picker,
 		ranging: make(gate, 1), checks: make(gate, 1), settling: make(gate, 1),
-		closing:   make(map[string]bool),
-		byID:      make(map[ID]*slot),
-		byProcess: make(map[int][]*slot),
-		unsettled: make(map[*slot]struct{}),
+		asideAgain: make(chan struct{}, 1),
+		closing:    make(map[string]bool),
+		byID:       make(map[ID]*slot),
+		byProcess:  make(map[int][]*slot),
+		unsettled:  make(map[*slot]struct{}),
 	}
 	for i := range m.tables {
 		m.tables[i].free.fill()
@@ -252,6 +256,9 @@ func (m *Manager) drop(s *slot) {
 func (m *Manager) move(s *slot, to state) {
 	m.changes++
 	s.state = to
+	if to == aside {
+		m.schedule(s)
+	}
 	if to == unsettled {
 		m.unsettled[s] = struct{}{}
 	} else {

@@ -7,37 +7,87 @@ import (
 	"time"
 )
 
-// checkEvery is how often Run looks at what is set aside or unknown.
+// checkEvery is how often Run looks at what is unknown or leased elsewhere.
 const checkEvery = 2 * time.Second
 
-// Run calls RunOnce every two seconds until ctx ends, whose error it returns.
-// What goes wrong is logged.
+// The pauses between two looks at a port that is set aside: each is twice the
+// one before, up to the longest. They begin anew when somebody else has the port.
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 30 * time.Second
+)
+
+// Run does what RunOnce does until ctx ends, whose error it returns: it looks at
+// each port that is set aside after growing pauses of its own, from 0.1 to 30
+// seconds, and at the rest every two seconds. What goes wrong is logged.
 func (m *Manager) Run(ctx context.Context) error {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
+	look := time.NewTimer(0)
+	defer look.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+			err = m.inquire(ctx)
+		case <-m.asideAgain:
+		case <-look.C:
+			now := time.Now()
+			err = m.recheck(ctx, func(s *slot) bool { return !s.due.After(now) })
 		}
-		if err := m.RunOnce(ctx); err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			m.log.Warn("ports cannot be looked at", "error", err)
 		}
+		look.Reset(m.untilDue())
+	}
+}
+
+// untilDue is how long it is until a port that is set aside has to be looked at.
+func (m *Manager) untilDue() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wait := longestPause
+	now := time.Now()
+	for i := range m.tables {
+		t := &m.tables[i]
+		for port, ok := t.aside.Next(MinPort, MaxPort); ok; port, ok = t.aside.Next(port+1, MaxPort) {
+			if s := t.at(port); s.state == aside {
+				wait = min(wait, s.due.Sub(now))
+			}
+		}
+	}
+	return max(wait, 0)
+}
+
+// schedule sets when a port that is being set aside is looked at next, and
+// wakes Run. The lock is held.
+func (m *Manager) schedule(s *slot) {
+	s.pause = min(max(2*s.pause, firstPause), longestPause)
+	s.due = time.Now().Add(s.pause)
+	select {
+	case m.asideAgain <- struct{}{}:
+	default:
 	}
 }
 
 // RunOnce settles unknown outcomes, looks at the ports that are set aside and
 // reads which ports of the cluster's ranges other hosts have let go of.
 func (m *Manager) RunOnce(ctx context.Context) error {
+	return errors.Join(m.inquire(ctx), m.RecheckOnce(ctx))
+}
+
+// inquire settles unknown outcomes and reads the leases of the cluster.
+func (m *Manager) inquire(ctx context.Context) error {
 	m.mu.Lock()
 	elsewhere := m.elsewhere > 0
 	m.mu.Unlock()
-	errs := []error{m.Settle(ctx), m.RecheckOnce(ctx)}
+	err := m.Settle(ctx)
 	if elsewhere {
-		errs = append(errs, m.refresh(ctx))
+		err = errors.Join(err, m.refresh(ctx))
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // RecheckOnce looks at every port that is set aside: whether somebody listens
@@ -90,6 +140,9 @@ func (m *Manager) recheck(ctx context.Context, want func(*slot) bool) error {
 			m.drop(s)
 		default:
 			blocked.Since = s.blocked.Since
+			if blocked.PID != s.blocked.PID {
+				s.pause = 0
+			}
 			s.blocked = blocked
 			m.move(s, aside)
 		}

@@ -1,6 +1,10 @@
 package lease
 
-import "berth/store"
+import (
+	"time"
+
+	"berth/store"
+)
 
 // state tells why a port is not free.
 type state uint8
@@ -45,6 +49,11 @@ type slot struct {
 	// blocked is why the port cannot be leased: where it is set aside or
 	// unreadable, and where it is to be set aside after its lease has ended.
 	blocked *SetAside
+
+	// pause is how long it is from the last look at a port that is set aside
+	// to the next, which is due then.
+	pause time.Duration
+	due   time.Time
 
 	// under is what the port is when this ends: two records can lie over one
 	// port when a host's range was deleted by force and the cluster's range

@@ -2,8 +2,10 @@ package badger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -84,8 +86,10 @@ func (s *Store) run() {
 	for range s.wake {
 		for {
 			if err := s.checkpointErr(); err != nil {
-				s.fail(err, nil, nil)
-				return
+				if reopenErr := s.reopen(err); reopenErr != nil {
+					s.fail(errors.Join(err, reopenErr), nil, nil)
+					return
+				}
 			}
 			s.gather()
 			group, closing := s.take()
@@ -156,8 +160,20 @@ func (s *Store) commitAll(group []*request) error {
 				err = s.sequence.write(mark{c.revision, c.digest})
 			}
 			if err != nil {
-				s.fail(err, group[:n], group[n:])
-				return err
+				answers := slices.Clone(c.answers)
+				if reopenErr := s.reopen(err); reopenErr != nil {
+					s.committer.answers = answers
+					err = errors.Join(err, reopenErr)
+					s.fail(err, group[:n], group[n:])
+					return err
+				}
+				for i, r := range group[:n] {
+					if answers[i] != withdrawn {
+						r.done <- answer{err: fmt.Errorf("%w: %w", store.ErrUnknown, err)}
+					}
+				}
+				group = group[n:]
+				continue
 			}
 			s.overlay.add(c.revision, c.events)
 			s.feed.Publish(c.events)

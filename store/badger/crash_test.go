@@ -21,9 +21,11 @@ import (
 
 // Names in the environment that make the test binary a writer.
 const (
-	writerDir   = "BERTH_TEST_STORE_WRITER"
-	writerLimit = "BERTH_TEST_STORE_COMMITS"
-	writerLarge = "BERTH_TEST_STORE_LARGE" // a checkpoint takes several transactions
+	writerDir    = "BERTH_TEST_STORE_WRITER"
+	writerLimit  = "BERTH_TEST_STORE_COMMITS"
+	writerMoves  = "BERTH_TEST_STORE_MOVES"  // move the folder away after a while
+	writerSteady = "BERTH_TEST_STORE_STEADY" // go on after an unknown outcome
+	writerLarge  = "BERTH_TEST_STORE_LARGE"  // a checkpoint takes several transactions
 )
 
 func TestMain(m *testing.M) {
@@ -39,6 +41,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// movedAway ends the name of a folder that a writer has moved.
+const movedAway = ".away"
+
 // smallJournal has a turn every hundred commits or so.
 const smallJournal = 16 << 10
 
@@ -46,6 +51,7 @@ const smallJournal = 16 << 10
 // writing each key with its revision when it was acknowledged.
 func write(dir string) int {
 	// A small journal turns often: kills come while Badger gets what it has, too.
+	steady := os.Getenv(writerSteady) != ""
 	journal, large := int64(smallJournal), os.Getenv(writerLarge) != ""
 	if large {
 		journal = 2 << 20
@@ -57,6 +63,11 @@ func write(dir string) int {
 	}
 	limit, _ := strconv.Atoi(os.Getenv(writerLimit))
 	fmt.Println("open")
+	if os.Getenv(writerMoves) != "" {
+		if err := os.Rename(dir, dir+movedAway); err != nil {
+			fmt.Println("error", err)
+		}
+	}
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -70,6 +81,10 @@ func write(dir string) int {
 					b.Put(fmt.Sprintf("large/%d/%d", i, n%8), make([]byte, 20_000))
 				}
 				r, err := s.Commit(context.Background(), b)
+				if steady && errors.Is(err, store.ErrUnknown) {
+					fmt.Println("unknown", key)
+					continue
+				}
 				if err != nil {
 					fmt.Println(outcome(err), err)
 					return
@@ -86,7 +101,8 @@ func write(dir string) int {
 		fmt.Println("failed")
 	default:
 	}
-	if s.Close() != nil {
+	if err := s.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
 	return 0
@@ -305,17 +321,22 @@ func TestFaultKillInCheckpoint(t *testing.T) {
 	}
 }
 
-// TestFaultSync has every fdatasync fail from some point on: who waits then learns
-// that the outcome is unknown, nobody is told that something was done, and the
-// store is closed for good; what was acknowledged before is there.
+// TestFaultSync has the syncs fail of a store that cannot be opened anew, because
+// its folder was moved away: who waits then learns that the outcome is unknown,
+// nobody is told that something was done, and the store is closed for good; what
+// was acknowledged before is there.
 func TestFaultSync(t *testing.T) {
 	t.Parallel()
 	path := strace(t)
 	dir := t.TempDir()
 	cmd := writer(t, dir, path, "-f", "-qq", "-o", os.DevNull, "-e", "trace=fdatasync",
 		"-e", "inject=fdatasync:error=EIO:when=60+")
-	cmd.Env = append(cmd.Env, writerLimit+"=1000000")
+	cmd.Env = append(cmd.Env, writerLimit+"=1000000", writerMoves+"=1")
 	out, _ := cmd.Output() // closing may fail too
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("it made a store where its folder was")
+	}
+	dir += movedAway
 	all := make(acknowledged)
 	count := make(map[string]int)
 	for line := range strings.Lines(string(out)) {
@@ -340,4 +361,56 @@ func TestFaultSync(t *testing.T) {
 	}
 	s := open(t, dir)
 	all.check(t, s)
+}
+
+// TestFaultSyncOnce has a sync fail in between, of the journal's files and of
+// Badger's: the store opens itself anew, with all that was acknowledged, and goes on.
+func TestFaultSyncOnce(t *testing.T) {
+	t.Parallel()
+	path := strace(t)
+	for _, call := range []string{"fdatasync", "msync"} {
+		for _, when := range []int{3, 7} {
+			t.Run(fmt.Sprint(call, " ", when), func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				injected := filepath.Join(t.TempDir(), "calls")
+				cmd := writer(t, dir, path, "-f", "-qq", "-o", injected, "-e", "trace="+call,
+					"-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", call, when)) // of each thread
+				cmd.Env = append(cmd.Env, writerSteady+"=1", writerLimit+"=150")
+				if call == "msync" {
+					cmd.Env = append(cmd.Env, writerLarge+"=1") // more of them
+				}
+				out, _ := cmd.Output() // closing may be what fails
+				calls, err := os.ReadFile(injected)
+				if err != nil {
+					t.Fatal(err)
+				}
+				failures := strings.Count(string(calls), "(INJECTED)")
+				if failures == 0 {
+					t.Error("no call failed: this test shows nothing")
+				}
+				all := make(acknowledged)
+				unknown := 0
+				for line := range strings.Lines(string(out)) {
+					switch {
+					case strings.HasPrefix(line, "done "):
+						all.add(t, line)
+					case strings.HasPrefix(line, "unknown "):
+						unknown++
+					case line == "open\n", line == "get not found false\n":
+					default:
+						t.Errorf("the writer says %q", line)
+					}
+				}
+				if len(all)+unknown != 8*150 || unknown > 8*failures {
+					t.Errorf("%d acknowledged and %d unknown after %d failures", len(all), unknown, failures)
+				}
+				s := open(t, dir)
+				all.check(t, s)
+				if h := s.Health(); h.Refusal != nil {
+					t.Errorf("health %+v", h)
+				}
+			})
+		}
+	}
 }

@@ -33,7 +33,9 @@
 // journal grows, in blocks that are allocated before a record is decided on; a
 // ballast file is given up for that, and for opening. With room it is all as before.
 //
-// The first error of a write or a sync is the last thing a store does: whether
-// the disk has the group is unknown then, and a later sync of the same pages
-// may answer well without having written them. Failed tells of it.
+// The first error of a write or a sync is not tried again: whether the disk has
+// the group is unknown then, and a later sync of the same pages may answer well
+// without having written them. The store opens itself anew instead, and goes on
+// with what the disk has; those who waited learn that the outcome is unknown. Only
+// if that fails too the store ends: Failed tells of it.
 package badger

@@ -56,6 +56,7 @@ const (
 // Store is a Badger database in a folder. It is for one process at a time.
 type Store struct {
 	dir  string
+	opts Options
 	db   *driver.DB
 	lock *os.File
 	feed *feed.Feed
@@ -88,6 +89,7 @@ type Store struct {
 	overlay   overlay
 	broken    error // of a checkpoint; guarded by mu
 	room      room
+	stuck     bool  // Badger did not end when the store opened itself anew
 	atLook    int64 // where the journal was when room was looked at
 }
 
@@ -136,20 +138,17 @@ func open(dir string, opts Options) (_ *Store, err error) {
 		log.Info("deleted empty files that a killed process left in the store", "files", swept)
 	}
 	s := &Store{
-		dir: dir, lock: lock, log: log, closeLimit: cmp.Or(opts.CloseLimit, defaultCloseLimit),
+		dir: dir, opts: opts, lock: lock, log: log, closeLimit: cmp.Or(opts.CloseLimit, defaultCloseLimit),
 		wake: make(chan struct{}, 1), failed: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.room.dir = dir
 	if info, err := os.Stat(filepath.Join(dir, ballastName)); err == nil {
 		s.room.ballast = info.Size()
 	}
-	if err := s.room.forDriver(true); err != nil {
-		return nil, err
-	}
 	if s.damage, err = readDamage(dir); err != nil {
 		return nil, err
 	}
-	if err := s.openFiles(opts); err != nil {
+	if err := s.openFiles(); err != nil {
 		return nil, err
 	}
 	s.feed = feed.New(s.committer.revision, feed.Options{Events: opts.History})
@@ -158,27 +157,43 @@ func open(dir string, opts Options) (_ *Store, err error) {
 }
 
 // openFiles opens Badger, the journal and the sequence, and has them agree.
-func (s *Store) openFiles(opts Options) (err error) {
-	s.overlay = overlay{fresh: make(map[string]store.Event)}
-	s.under, s.committer = nil, committer{}
-	if s.db, err = s.openDriver(opts); err != nil {
+func (s *Store) openFiles() (err error) {
+	defer func() {
+		if err != nil {
+			_ = s.closeFiles()
+		}
+	}()
+	if err := s.room.forDriver(true); err != nil {
 		return err
 	}
-	s.journal, err = openJournal(s.dir, cmp.Or(opts.JournalBytes, defaultJournalBytes))
-	if err == nil {
-		if s.sequence, err = openSequence(s.dir); err == nil {
-			if err = s.recover(); err != nil {
-				_ = s.sequence.file.Close()
-			}
-		}
-		if err != nil {
-			_ = s.journal.close()
-		}
+	s.overlay = overlay{fresh: make(map[string]store.Event)}
+	s.under, s.committer = nil, committer{}
+	if s.db, err = s.openDriver(s.opts); err != nil {
+		return err
 	}
-	if err != nil {
-		_ = s.db.Close()
+	if s.journal, err = openJournal(s.dir, cmp.Or(s.opts.JournalBytes, defaultJournalBytes)); err != nil {
+		return err
 	}
-	return err
+	if s.sequence, err = openSequence(s.dir); err != nil {
+		return err
+	}
+	return s.recover()
+}
+
+// closeFiles closes what is open of what openFiles has opened.
+func (s *Store) closeFiles() error {
+	var errs []error
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.journal != nil {
+		errs = append(errs, s.journal.close())
+	}
+	if s.sequence != nil {
+		errs = append(errs, s.sequence.file.Close())
+	}
+	s.db, s.journal, s.sequence = nil, nil, nil
+	return errors.Join(errs...)
 }
 
 // openDriver opens Badger and reads what it has. Where that is damaged beyond
@@ -257,8 +272,8 @@ func driverOptions(dir string, log *slog.Logger) driver.Options {
 	return o
 }
 
-// Failed is closed when a write has failed: the store answers nothing any more
-// then. Close it, and open it again.
+// Failed is closed when a write has failed and the store could not open itself
+// anew: it answers nothing any more then. Close it, and open it again.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
 
 // Err is nil, or a *FailedError once Failed is closed.
@@ -422,6 +437,9 @@ func (s *Store) Close() error {
 		go func() {
 			// Badger writes what it has in memory to tables.
 			err := s.room.forDriver(true)
+			if s.stuck {
+				return // until the limit
+			}
 			if err != nil {
 				closed <- err
 				return
@@ -429,7 +447,7 @@ func (s *Store) Close() error {
 			if s.Err() == nil {
 				err = s.finish()
 			}
-			closed <- errors.Join(err, s.db.Close(), s.journal.close(), s.sequence.file.Close())
+			closed <- errors.Join(err, s.closeFiles())
 		}()
 		limit := time.NewTimer(s.closeLimit)
 		defer limit.Stop()

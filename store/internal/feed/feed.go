@@ -111,6 +111,23 @@ func (f *Feed) Watch(ctx context.Context, prefix string, after store.Revision) (
 	return &watcher{feed: f, ctx: ctx, prefix: prefix, after: after, at: f.first, wake: make(chan struct{}, 1)}, nil
 }
 
+// Reset forgets all changes: the store is at revision now, and how it came there
+// is not known. Who watches is told ErrCompacted.
+func (f *Feed) Reset(now store.Revision) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return
+	}
+	f.ring = make([]store.Event, f.max.Events) // whole, so that numbers may be left out
+	f.next++
+	f.first, f.bytes, f.floor = f.next, 0, now
+	for w := range f.waiting {
+		delete(f.waiting, w)
+		w.wake <- struct{}{} // has room: a watcher waits once
+	}
+}
+
 // Close ends all watches with ErrClosed. It may be called twice.
 func (f *Feed) Close() {
 	f.mu.Lock()

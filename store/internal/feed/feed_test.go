@@ -124,3 +124,47 @@ func TestClose(t *testing.T) {
 		t.Errorf("watch: %v", err)
 	}
 }
+
+// A feed that was reset sends who watches back to the store, and serves who
+// watches from then on.
+func TestReset(t *testing.T) {
+	t.Parallel()
+	event := func(r store.Revision) []store.Event {
+		return []store.Event{{Entry: store.Entry{Key: "k", Revision: r}}}
+	}
+	f := feed.New(0, feed.Options{Events: 3})
+	f.Publish(event(1))
+	behind, err := f.Watch(t.Context(), "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, err := f.Watch(t.Context(), "", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan error)
+	go func() {
+		_, err := waiting.Next(t.Context())
+		answer <- err
+	}()
+	f.Reset(5)
+	if err := <-answer; !errors.Is(err, store.ErrCompacted) {
+		t.Errorf("who waited: %v", err)
+	}
+	if _, err := behind.Next(t.Context()); !errors.Is(err, store.ErrCompacted) {
+		t.Errorf("who was behind: %v", err)
+	}
+	if _, err := f.Watch(t.Context(), "", 4); !errors.Is(err, store.ErrCompacted) {
+		t.Errorf("a watch from before: %v", err)
+	}
+	w, err := f.Watch(t.Context(), "", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := store.Revision(6); r < 14; r++ {
+		f.Publish(event(r))
+		if e, err := w.Next(t.Context()); err != nil || e.Revision != r {
+			t.Errorf("change %d: %+v, %v", r, e, err)
+		}
+	}
+}

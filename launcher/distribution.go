@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"berth/descriptor"
+	"berth/internal/failpoint"
 	"berth/lease"
 	"berth/store"
 )
@@ -110,6 +111,9 @@ func (l *Launcher) Deploy(ctx context.Context, file, name string) (Distribution,
 		return Distribution{}, nil, err
 	}
 	defer os.RemoveAll(staged)
+	if err := failpoint.Fail("deploy/staged"); err != nil {
+		return Distribution{}, nil, err
+	}
 	content := filepath.Join(staged, "content")
 	if err := os.Mkdir(content, 0o700); err != nil {
 		return Distribution{}, nil, err
@@ -120,6 +124,9 @@ func (l *Launcher) Deploy(ctx context.Context, file, name string) (Distribution,
 		return Distribution{}, nil, fmt.Errorf("%w: %s: %w", ErrDistributionInvalid, cmp.Or(name, "archive"), err)
 	case err != nil:
 		return Distribution{}, nil, fmt.Errorf("deploy %s: %w", cmp.Or(name, "archive"), err)
+	}
+	if err := failpoint.Fail("deploy/unpacked"); err != nil {
+		return Distribution{}, nil, err
 	}
 	id := distributionID{d.Name, d.Version}
 	record := Distribution{
@@ -154,13 +161,22 @@ func (l *Launcher) install(ctx context.Context, content string, d Distribution) 
 	if err := os.RemoveAll(d.Dir); err != nil { // without a record: left behind
 		return err
 	}
+	if err := failpoint.Fail("deploy/placing"); err != nil {
+		return err
+	}
 	if err := os.Rename(content, d.Dir); err != nil {
+		return err
+	}
+	if err := failpoint.Fail("deploy/placed"); err != nil {
 		return err
 	}
 	for _, dir := range []string{filepath.Dir(d.Dir), filepath.Join(l.Home, "distributions")} {
 		if err := syncFolder(dir); err != nil {
 			return err
 		}
+	}
+	if err := failpoint.Fail("deploy/synced"); err != nil {
+		return err
 	}
 	value, err := json.Marshal(distributionRecord{DeployedAt: d.DeployedAt})
 	if err != nil {
@@ -176,6 +192,7 @@ func (l *Launcher) install(ctx context.Context, content string, d Distribution) 
 		}
 		return fmt.Errorf("record distribution %s %s: %w", d.Name, d.Version, err)
 	}
+	failpoint.At("deploy/written")
 	return nil
 }
 
@@ -218,8 +235,12 @@ func (l *Launcher) Undeploy(ctx context.Context, name, version string) ([]Distri
 	}
 	var err error
 	if len(chosen) > 0 {
+		err = failpoint.Fail("undeploy/chosen")
+	}
+	if len(chosen) > 0 && err == nil {
 		err = store.CommitAll(ctx, l.Store, l.intentScope(), b)
 	}
+	failpoint.At("undeploy/written")
 	removed := make([]Distribution, 0, len(chosen))
 	for _, d := range chosen {
 		id := distributionID{d.Name, d.Version}
@@ -272,6 +293,9 @@ func (l *Launcher) discardDir(dir string) error {
 		return err
 	}
 	if err := os.Rename(dir, filepath.Join(trash, "content")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := failpoint.Fail("undeploy/moved"); err != nil {
 		return err
 	}
 	_ = os.Remove(filepath.Dir(dir)) // if it was the last version

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"berth/descriptor"
+	"berth/internal/failpoint"
 	"berth/lease"
 	"berth/store"
 
@@ -60,6 +61,9 @@ type ExecResult struct {
 func (l *Launcher) Exec(ctx context.Context, r ExecRequest) (ExecResult, error) {
 	targets, warnings, err := l.resolve(r)
 	if err != nil {
+		return ExecResult{Warnings: warnings}, err
+	}
+	if err := failpoint.Fail("exec/resolved"); err != nil {
 		return ExecResult{Warnings: warnings}, err
 	}
 	held := make([]*deployed, len(targets))
@@ -259,6 +263,10 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := failpoint.Fail("exec/planned"); err != nil {
+		l.Leases.Abort(plan)
+		return nil, nil, err
+	}
 	handovers, err := l.handOver(ctx, plan, processes, definitions)
 	if err != nil {
 		l.Leases.Abort(plan)
@@ -274,6 +282,11 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 	// From here on, nobody's hanging up leaves it half done.
 	ctx = context.WithoutCancel(ctx)
 	started, warnings, err := l.prepareAll(processes, definitions, handovers)
+	if err == nil {
+		if err = failpoint.Fail("exec/prepared"); err != nil {
+			l.undo(processes, started)
+		}
+	}
 	if err != nil {
 		l.Leases.Abort(plan)
 		return nil, warnings, err
@@ -289,6 +302,7 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 	}
 	batch.Append(extra(warnings))
 	err = l.Leases.Commit(ctx, plan, batch)
+	failpoint.At("exec/committed")
 	if err != nil && !errors.Is(err, store.ErrUnknown) {
 		l.undo(processes, started)
 		return nil, warnings, err
@@ -300,6 +314,7 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 		units = append(units, u)
 	}
 	l.add(units)
+	failpoint.At("exec/listed")
 	if err != nil {
 		// It may be written down. The children end behind their gates, and the
 		// owners end what there is of records.
@@ -363,12 +378,15 @@ func (l *Launcher) openGates(units []*unit) error {
 	var failed []error
 	for _, u := range units {
 		u.incarnation.handover.beforeExec()
+		failpoint.At("exec/opening")
 		if err := u.incarnation.child.Open(); err != nil {
 			failed = append(failed, err)
 		}
 	}
+	failpoint.At("exec/opened")
 	for _, u := range units {
 		err := execError(u.incarnation.child.Executed(l.life))
+		failpoint.At("exec/executed")
 		if err != nil {
 			u.because(err.Error())
 		}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"berth/internal/failpoint"
 	"berth/proc"
 	"berth/store"
 )
@@ -58,6 +59,9 @@ func Open(ctx context.Context, o Options) (*Launcher, error) {
 	}
 	l.life, l.cancel = context.WithCancel(context.Background())
 	l.ports = newPortWatcher(l)
+	if err := failpoint.Fail("adopt/begun"); err != nil {
+		return nil, err
+	}
 	if _, err := store.Recover(ctx, l.Store, l.intentScope()); err != nil {
 		return nil, fmt.Errorf("undo what was left half done: %w", err)
 	}
@@ -95,6 +99,9 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 	entries, _, err := l.Store.List(ctx, prefix)
 	if err != nil {
 		return fmt.Errorf("list the processes: %w", err)
+	}
+	if err := failpoint.Fail("adopt/listed"); err != nil {
+		return err
 	}
 	known := make(map[string]bool, len(entries))
 	var live []*unit
@@ -138,7 +145,11 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 		takenUp.Go(func() { u.takeUp(ctx) })
 	}
 	takenUp.Wait()
+	failpoint.At("adopt/all")
 	l.sweep(filepath.Join(l.Home, "processes"), known)
+	if err := failpoint.Fail("adopt/swept"); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -252,7 +263,9 @@ func (l *Launcher) unit(id int) (*unit, error) {
 func (u *unit) takeUp(ctx context.Context) {
 	p := u.snapshot()
 	handle, err := proc.Open(p.Identity)
+	failpoint.At("adopt/looked")
 	if err != nil {
+		failpoint.At("adopt/gone")
 		u.because("ended while the daemon was away")
 		if p.Status == Starting && p.Again {
 			u.update(func(p *Process) { p.Status = Restarting }) // it is still to be started
@@ -277,6 +290,7 @@ func (u *unit) takeUp(ctx context.Context) {
 		}
 	}
 	u.own()
+	failpoint.At("adopt/one")
 	u.l.ports.wake()
 	u.l.Logger.Info("adopted", "process", p.Title(), "pid", p.Identity.PID, "since", p.StartedAt.Format(time.RFC3339))
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"berth/internal/failpoint"
 	"berth/lease"
 	"berth/proc"
 	"berth/store"
@@ -144,6 +145,7 @@ func (u *unit) own() {
 			case r := <-u.events:
 				r.done <- u.happened(u.l.life, r.event)
 			case <-u.exit:
+				failpoint.At("exit/noticed")
 				u.exit = nil
 				if u.passed != nil {
 					<-u.passed // why it ended may be that it could not be exec'd
@@ -209,7 +211,12 @@ func (u *unit) record(ctx context.Context, s Status) error {
 	p.Status = s
 	var b store.Batch
 	b.Put(u.l.processKey(p.ID), encodeProcess(p))
-	if _, err := u.l.Store.Commit(ctx, b); err != nil {
+	err := failpoint.Fail("record/writing")
+	if err == nil {
+		_, err = u.l.Store.Commit(ctx, b)
+	}
+	failpoint.At("record/written")
+	if err != nil {
 		return fmt.Errorf("record that process %d is %s: %w", p.ID, s, err)
 	}
 	return nil
@@ -239,6 +246,7 @@ func (u *unit) do(a action) error {
 		u.timer.Reset(timeout)
 	}
 	err := u.handle.SignalGroup(sig)
+	failpoint.At("stop/signalled")
 	if errors.Is(err, proc.ErrGone) {
 		return nil // its exit is on the way
 	}
@@ -297,6 +305,7 @@ func (u *unit) awaitGroup() {
 func (u *unit) end(ctx context.Context) {
 	asked := u.snapshot().Status == Stopping
 	exit := u.collect(asked)
+	failpoint.At("exit/collected")
 	u.letGo()
 	p := u.snapshot()
 	p.Status, p.EndedAt = Ended, u.l.Now().UTC().Truncate(time.Millisecond)
@@ -317,9 +326,11 @@ func (u *unit) end(ctx context.Context) {
 			pause = min(2*pause, 5*time.Second)
 		}
 	}
+	failpoint.At("exit/committed")
 	u.update(func(q *Process) { *q = p })
 	close(u.over)
 	u.l.forget(forget)
+	failpoint.At("exit/forgotten")
 	if asked && u.l.deletesOnKill(p) {
 		u.l.removeDir(p.ID)
 	}
@@ -331,6 +342,9 @@ func (u *unit) commitEnd(ctx context.Context, p Process, forget []int) error {
 	b.Put(u.l.processKey(p.ID), encodeProcess(p))
 	for _, id := range forget {
 		b.Delete(u.l.processKey(id))
+	}
+	if err := failpoint.Fail("exit/committing"); err != nil {
+		return err
 	}
 	if u.unsure {
 		// Leases that may be there have to be known to be ended.

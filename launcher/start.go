@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"berth/descriptor"
+	"berth/internal/failpoint"
 	"berth/launcher/cmdline"
 	"berth/launcher/gate"
 	"berth/proc"
@@ -60,6 +61,9 @@ func (l *Launcher) prepare(p Process, d definition, h handover) (*incarnation, [
 	if err := os.MkdirAll(l.Dir(p.ID), 0o700); err != nil {
 		return nil, nil, err
 	}
+	if err := failpoint.Fail("exec/folder"); err != nil {
+		return nil, nil, err
+	}
 	out, err := os.OpenFile(l.outputFile(p.ID), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, nil, err
@@ -86,6 +90,9 @@ func (l *Launcher) prepare(p Process, d definition, h handover) (*incarnation, [
 	pidfd := child.PIDFD()
 	id, err := proc.Identify(child.PID)
 	i := &incarnation{child: child, handle: proc.Adopt(pidfd, id), handover: h}
+	if err == nil {
+		err = failpoint.Fail("exec/gated")
+	}
 	if err != nil {
 		i.abandon()
 		return nil, nil, fmt.Errorf("%w: process %q: %w", ErrExecFailed, p.Name, err)
@@ -136,6 +143,7 @@ func listJars(dir string) ([]string, error) {
 // ports that it has. If that cannot be done, the process ends.
 func (u *unit) startAgain(ctx context.Context) {
 	u.collect(true)
+	failpoint.At("restart/collected")
 	u.mu.Lock()
 	u.reason = ""
 	u.mu.Unlock()
@@ -160,12 +168,14 @@ func (u *unit) startAgain(ctx context.Context) {
 // opens the gate.
 func (u *unit) goOn(ctx context.Context, p Process, i *incarnation) {
 	u.handle = i.handle
+	failpoint.At("restart/written")
 	u.watchExit()
 	u.update(func(q *Process) { *q = p })
 	if err := i.passGate(ctx); err != nil {
 		u.because(err.Error())
 		return // its exit comes
 	}
+	failpoint.At("restart/executed")
 	_ = u.happened(ctx, executed)
 	u.startedAgain(ctx)
 }
@@ -176,7 +186,11 @@ func (u *unit) startedAgain(ctx context.Context) {
 	p.Status = Starting // what is stored of a process that runs
 	var b store.Batch
 	b.Put(u.l.processKey(p.ID), encodeProcess(p))
-	if _, err := u.l.Store.Commit(ctx, b); err != nil {
+	err := failpoint.Fail("restart/completing")
+	if err == nil {
+		_, err = u.l.Store.Commit(ctx, b)
+	}
+	if err != nil {
 		u.l.Logger.Error("cannot record that a restart is complete", "process", p.Title(), "error", err)
 	}
 }
@@ -202,7 +216,11 @@ func (u *unit) prepareAgain(p *Process, commit func(store.Batch) error) (*incarn
 	}
 	var b store.Batch
 	b.Put(u.l.processKey(p.ID), encodeProcess(*p))
-	if err := commit(b); err != nil {
+	err = failpoint.Fail("restart/prepared")
+	if err == nil {
+		err = commit(b)
+	}
+	if err != nil {
 		i.abandon()
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"berth/internal/failpoint"
 	"berth/store"
 )
 
@@ -24,6 +25,9 @@ func (m *Manager) Archive(ctx context.Context, rev string) ([]Range, error) {
 	}
 	defer m.ranging.leave()
 	if err := m.open(); err != nil {
+		return nil, err
+	}
+	if err := failpoint.Fail("archive/begun"); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -42,6 +46,7 @@ func (m *Manager) Archive(ctx context.Context, rev string) ([]Range, error) {
 	if _, err := m.write(ctx, store.Batch{}, batch); err != nil {
 		return nil, fmt.Errorf("archive ranges as %s: %w", rev, err)
 	}
+	failpoint.At("archive/written")
 	return ranges, nil
 }
 
@@ -65,6 +70,9 @@ func (m *Manager) Unarchive(ctx context.Context, rev string) ([]Range, error) {
 	if err := json.Unmarshal(e.Value, &records); err != nil {
 		return nil, stated(ErrRecord, "archive %q: %v", rev, err)
 	}
+	if err := failpoint.Fail("unarchive/read"); err != nil {
+		return nil, err
+	}
 	ranges := make([]Range, len(records))
 	for i, rec := range records {
 		r := Range(rec)
@@ -83,6 +91,7 @@ func (m *Manager) Unarchive(ctx context.Context, rev string) ([]Range, error) {
 	if err != nil {
 		return nil, fmt.Errorf("unarchive %s: %w", rev, err)
 	}
+	failpoint.At("unarchive/changed")
 	return ranges, nil
 }
 

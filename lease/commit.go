@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"berth/internal/failpoint"
 	"berth/store"
 )
 
@@ -40,10 +41,14 @@ func (m *Manager) Commit(ctx context.Context, p *Plan, extra store.Batch) error 
 		batch.Put(s.key, s.lease.record(s.key))
 	}
 	err := m.deleteRecords(ctx, &batch, p.ends)
+	if err == nil {
+		err = failpoint.Fail("acquire/writing")
+	}
 	var r store.Revision
 	if err == nil {
 		r, err = m.write(ctx, batch, extra)
 	}
+	failpoint.At("acquire/written")
 
 	m.mu.Lock()
 	var lost *slot

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"berth/internal/failpoint"
 	"berth/store"
 )
 
@@ -61,6 +62,9 @@ func (p *Plan) Leases() []Lease { return slices.Clone(p.leases) }
 // Its errors are ErrRangeNotFound, ErrProtocol, a *FullError if a range has too few
 // ports, ErrClosed, the context's, and that of a probe that could not tell.
 func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
+	if err := failpoint.Fail("acquire/begun"); err != nil {
+		return nil, err
+	}
 	p := newPlan(requests)
 	var few [8]int
 	missing := few[:0] // requests without a port
@@ -81,6 +85,10 @@ func (m *Manager) fill(ctx context.Context, p *Plan, missing []int, again bool) 
 		if err := m.pick(ctx, p, missing); err != nil {
 			m.giveBack(p)
 			return err
+		}
+		if err := failpoint.Fail("acquire/picked"); err != nil {
+			m.giveBack(p)
+			return nil, err
 		}
 		refused := missing[:0]
 		for _, i := range missing {
@@ -246,9 +254,13 @@ func (m *Manager) probe(ctx context.Context, s *slot) (bool, error) {
 		return false, err
 	}
 	blocked, err := m.look(s.protocol, s.port, false)
+	if err == nil {
+		err = failpoint.Fail("acquire/probed")
+	}
 	if err != nil || blocked == nil {
 		return err == nil, err
 	}
+	failpoint.At("aside/found")
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.blocked = blocked
@@ -339,6 +351,7 @@ func (m *Manager) AcquireWith(ctx context.Context, extra func([]Lease) store.Bat
 			more = extra(p.Leases())
 		}
 		err = m.Commit(ctx, p, more)
+		failpoint.At("acquire/committed")
 		switch {
 		case err == nil:
 			return p.leases, nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"berth/internal/failpoint"
 	"berth/store"
 )
 
@@ -89,6 +90,9 @@ func (m *Manager) changeRanges(ctx context.Context, force bool, hint string, cha
 	if err := m.open(); err != nil {
 		return err
 	}
+	if err := failpoint.Fail("range/begun"); err != nil {
+		return err
+	}
 	current, revisions, err := m.readRanges(ctx)
 	if err != nil {
 		return err
@@ -109,6 +113,9 @@ func (m *Manager) changeRanges(ctx context.Context, force bool, hint string, cha
 		return err
 	}
 	defer m.reopenRanges()
+	if err := failpoint.Fail("range/closed"); err != nil {
+		return fmt.Errorf("change ranges: %w", err)
+	}
 
 	var batch store.Batch
 	for _, name := range changed {
@@ -121,6 +128,7 @@ func (m *Manager) changeRanges(ctx context.Context, force bool, hint string, cha
 		}
 	}
 	_, err = m.write(ctx, store.Batch{}, batch)
+	failpoint.At("range/written")
 	if err != nil && !nothingChanged(err) && !errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrUnknown) {
 		return m.settleRanges(ctx, next, err)
 	}
@@ -128,6 +136,7 @@ func (m *Manager) changeRanges(ctx context.Context, force bool, hint string, cha
 		return fmt.Errorf("change ranges: %w", err)
 	}
 	m.setRanges(next)
+	failpoint.At("range/changed")
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"berth/internal/failpoint"
 )
 
 // checkEvery is how often Run looks at what is unknown or leased elsewhere.
@@ -116,6 +118,7 @@ func (m *Manager) recheck(ctx context.Context, want func(*slot) bool) error {
 		}
 	}
 	m.mu.Unlock()
+	failpoint.At("recheck/listed")
 	var errs []error
 	for _, s := range list {
 		if err := ctx.Err(); err != nil {
@@ -131,6 +134,9 @@ func (m *Manager) recheck(ctx context.Context, want func(*slot) bool) error {
 			continue
 		}
 		blocked, err := m.look(s.protocol, s.port, true)
+		if err == nil {
+			err = failpoint.Fail("recheck/looked")
+		}
 		m.mu.Lock()
 		switch {
 		case err != nil:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"berth/internal/failpoint"
 	"berth/store"
 )
 
@@ -15,11 +16,16 @@ import (
 // stays leased until Settle has read it again) and the store's others, after
 // which nothing has changed.
 func (m *Manager) Release(ctx context.Context, id ID, generation int64) error {
+	if err := failpoint.Fail("release/begun"); err != nil {
+		return err
+	}
 	slots, err := m.beginEnd(ctx, []ID{id}, generation)
 	if err != nil {
 		return err
 	}
-	return m.finishEnd(ctx, slots, store.Batch{})
+	err = m.finishEnd(ctx, slots, store.Batch{})
+	failpoint.At("release/ended")
+	return err
 }
 
 // Recuperate ends leases whose holder is gone, all or none and together with
@@ -30,12 +36,18 @@ func (m *Manager) Release(ctx context.Context, id ID, generation int64) error {
 // Its errors are those of Release, and store.ErrConflict where one of the
 // caller's conditions did not hold.
 func (m *Manager) Recuperate(ctx context.Context, ids []ID, extra store.Batch) error {
+	if err := failpoint.Fail("recuperate/begun"); err != nil {
+		return err
+	}
 	slots, err := m.beginEnd(ctx, ids, 0)
 	if err != nil {
 		return err
 	}
 	for _, s := range slots {
 		blocked, err := m.look(s.protocol, s.port, false)
+		if err == nil {
+			err = failpoint.Fail("recuperate/probing")
+		}
 		if err != nil {
 			blocked = &SetAside{Port: s.port, Reason: "it could not be checked: " + err.Error(), Since: m.now().UTC()}
 		}
@@ -43,7 +55,10 @@ func (m *Manager) Recuperate(ctx context.Context, ids []ID, extra store.Batch) e
 		s.blocked = blocked
 		m.mu.Unlock()
 	}
-	return m.finishEnd(ctx, slots, extra)
+	failpoint.At("recuperate/probed")
+	err = m.finishEnd(ctx, slots, extra)
+	failpoint.At("recuperate/ended")
+	return err
 }
 
 // beginEnd marks leases as ending, all or none: nobody else can change them
@@ -103,8 +118,12 @@ func (m *Manager) finishEnd(ctx context.Context, slots []*slot, extra store.Batc
 	}
 	err := m.deleteRecords(ctx, &batch, slots)
 	if err == nil {
+		err = failpoint.Fail("end/writing")
+	}
+	if err == nil {
 		_, err = m.write(ctx, batch, extra)
 	}
+	failpoint.At("end/written")
 
 	m.mu.Lock()
 	changed := m.ended(slots, err)

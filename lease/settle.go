@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"berth/internal/failpoint"
 	"berth/store"
 )
 
@@ -74,7 +75,11 @@ func (m *Manager) settleSlot(ctx context.Context, s *slot) error {
 	if !still {
 		return nil
 	}
+	if err := failpoint.Fail("settle/reading"); err != nil {
+		return err
+	}
 	e, err := m.store.Get(ctx, key)
+	failpoint.At("settle/read")
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("read key %q: %w", key, err)
 	}

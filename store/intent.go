@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"berth/internal/failpoint"
 )
 
 // Keys of the work that CommitAll does in several batches:
@@ -68,6 +70,9 @@ func CommitAll(ctx context.Context, s Store, scope string, batch Batch) error {
 	if err != nil {
 		return err
 	}
+	if err := failpoint.Fail("intent/read"); err != nil {
+		return err
+	}
 	in := newIntent(s, scope)
 	chunks, err := in.split(batch, before)
 	if err != nil {
@@ -76,12 +81,17 @@ func CommitAll(ctx context.Context, s Store, scope string, batch Batch) error {
 	if err := in.begin(ctx, chunks); err != nil {
 		return fmt.Errorf("write the intent of %d operations: %w", len(batch.Ops), err)
 	}
+	if err := failpoint.Fail("intent/begun"); err != nil {
+		return err
+	}
 	if err := in.apply(ctx, chunks); err != nil {
 		return err
 	}
+	failpoint.At("intent/whole")
 	// The work is whole and the head is gone. What is left of the intent is
 	// litter, which the next Recover sweeps if this cannot.
 	_ = in.sweep(context.WithoutCancel(ctx))
+	failpoint.At("intent/swept")
 	return nil
 }
 
@@ -213,6 +223,9 @@ func (in *intent) begin(ctx context.Context, chunks []chunk) error {
 		}
 		b.Put(key, value)
 	}
+	if err := failpoint.Fail("intent/planned"); err != nil {
+		return in.abandon(ctx, err)
+	}
 	b.IfAbsent(in.head)
 	b.Put(in.head, []byte(strconv.Itoa(len(chunks))))
 	r, err := in.store.Commit(ctx, b)
@@ -242,8 +255,12 @@ func (in *intent) apply(ctx context.Context, chunks []chunk) error {
 		} else {
 			b.Put(in.doneKey(n), nil)
 		}
-		_, err := in.store.Commit(ctx, b)
+		err := failpoint.Fail("intent/chunk")
 		if err == nil {
+			_, err = in.store.Commit(ctx, b)
+		}
+		if err == nil {
+			failpoint.At("intent/applied")
 			continue
 		}
 		err = fmt.Errorf("chunk %d of %d: %w", n+1, len(chunks), err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"berth/internal/failpoint"
 )
 
 // Recover undoes what CommitAll left half done in a scope, and returns how
@@ -72,6 +74,9 @@ func (in *intent) undo(ctx context.Context) error {
 	}
 	in.fence = r
 
+	if err := failpoint.Fail("undo/fenced"); err != nil {
+		return err
+	}
 	marks, _, err := in.store.List(ctx, in.head+"/done/")
 	if err != nil {
 		return err
@@ -86,12 +91,16 @@ func (in *intent) undo(ctx context.Context) error {
 		}
 	}
 
+	if err := failpoint.Fail("undo/undone"); err != nil {
+		return err
+	}
 	var end Batch
 	end.If(in.head, in.fence)
 	end.Delete(in.head)
 	if _, err := in.store.Commit(ctx, end); err != nil {
 		return err
 	}
+	failpoint.At("undo/ended")
 	return in.sweep(ctx)
 }
 
@@ -115,7 +124,10 @@ func (in *intent) undoChunk(ctx context.Context, n int, mark Entry) error {
 				return err
 			}
 		}
-		_, err := in.store.Commit(ctx, b)
+		err := failpoint.Fail("undo/chunk")
+		if err == nil {
+			_, err = in.store.Commit(ctx, b)
+		}
 		var conflict *ConflictError
 		if errors.As(err, &conflict) && conflict.Key != in.head {
 			continue

@@ -53,7 +53,9 @@ func ours(path string) bool { return strings.HasPrefix(path, "berth/") }
 // above is the package that a part of it belongs to: what lies in an internal
 // folder of berth/store is berth/store's.
 func above(path string) string {
-	path, _, _ = strings.Cut(path, "/internal/")
+	if !strings.HasPrefix(path, "berth/internal/") {
+		path, _, _ = strings.Cut(path, "/internal/")
+	}
 	if strings.HasPrefix(path, "berth/launcher/gate/") {
 		return "berth/launcher/gate"
 	}
@@ -64,14 +66,15 @@ func above(path string) string {
 // ours.
 func TestLayers(t *testing.T) {
 	allowed := map[string][]string{
-		"berth/cmd/berth":        {"berth/shell", "berth/client", "berth/home", "berth/server", "berth/launcher", "berth/launcher/gate", "berth/lease", "berth/store", "berth/store/badger"},
+		"berth/cmd/berth":        {"berth/shell", "berth/client", "berth/home", "berth/server", "berth/launcher", "berth/launcher/gate", "berth/lease", "berth/store", "berth/store/badger", "berth/internal/failpoint"},
 		"berth/shell":            {"berth/client", "berth/api", "berth/lease", "berth/launcher/cmdline"},
 		"berth/client":           {"berth/api", "berth/lease", "berth/home", "berth/descriptor"}, // descriptor packs a folder into the archive that is sent
 		"berth/server":           {"berth/api", "berth/launcher", "berth/lease", "berth/descriptor", "berth/store", "berth/proc"},
-		"berth/launcher":         {"berth/lease", "berth/descriptor", "berth/launcher/cmdline", "berth/launcher/gate", "berth/proc", "berth/sockdiag", "berth/store"},
+		"berth/launcher":         {"berth/lease", "berth/descriptor", "berth/launcher/cmdline", "berth/launcher/gate", "berth/proc", "berth/sockdiag", "berth/store", "berth/internal/failpoint"},
 		"berth/launcher/cmdline": {"berth/descriptor"},
-		"berth/lease":            {"berth/store", "berth/sockdiag"},
-		"berth/store/badger":     {"berth/store"},
+		"berth/lease":            {"berth/store", "berth/sockdiag", "berth/internal/failpoint"},
+		"berth/store":            {"berth/internal/failpoint"},
+		"berth/store/badger":     {"berth/store", "berth/internal/failpoint"},
 		"berth/store/storetest":  {"berth/store"},
 	}
 	for path, p := range list(t) {

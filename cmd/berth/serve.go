@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"berth/home"
+	"berth/internal/failpoint"
 	"berth/launcher"
 	"berth/lease"
 	"berth/server"
@@ -91,6 +92,9 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	// What is opened is closed in the opposite order.
 	defer closing(&err, "give up the lock", lock.Close)
 
+	if err := failpoint.Fail("serve/locked"); err != nil {
+		return err
+	}
 	id, err := stateID(d.paths.State)
 	if err != nil {
 		return err
@@ -101,6 +105,9 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	defer closing(&err, "give up the id", release)
 
+	if err := failpoint.Fail("serve/held"); err != nil {
+		return err
+	}
 	isCopy, err := copied(d.paths.State, id)
 	if err != nil {
 		return err
@@ -135,12 +142,18 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		}
 	}()
 
+	if err := failpoint.Fail("serve/stored"); err != nil {
+		return err
+	}
 	leases, err := lease.Open(ctx, lease.Options{Store: st, Logger: d.log})
 	if err != nil {
 		return fmt.Errorf("read the leases: %w", err)
 	}
 	defer closing(&err, "close the leases", leases.Close)
 
+	if err := failpoint.Fail("serve/leases"); err != nil {
+		return err
+	}
 	processes, err := launcher.Open(ctx, launcher.Options{
 		Store: st, Leases: leases, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Environ: d.environ, Logger: d.log,
 	})
@@ -161,10 +174,14 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		d.log.Warn("this copy of a state folder has an id of its own from now on; the processes in its records are gone", "home", d.paths.State)
 	}
 
+	if err := failpoint.Fail("serve/adopted"); err != nil {
+		return err
+	}
 	l, err := server.Listen(d.paths.Socket)
 	if err != nil {
 		return err
 	}
+	failpoint.At("serve/listening")
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	api := server.New(server.Options{
@@ -200,6 +217,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	})
 	d.log.Info("the daemon answers", "socket", d.paths.Socket, "home", d.paths.State, "pid", os.Getpid(),
 		"version", buildVersion(), "processes", processes.Running())
+	failpoint.At("serve/answering")
 	close(d.ready)
 
 	if err = parts.Wait(); err != nil {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 
+	"berth/internal/failpoint"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -50,6 +52,9 @@ func bindStateID(dir, id string) error {
 	place, err := placeOf(dir)
 	if err == nil {
 		err = writeWhole(dir, "state-id", id)
+	}
+	if err == nil {
+		err = failpoint.Fail("serve/named")
 	}
 	if err == nil {
 		err = writeWhole(dir, "state-place", place)

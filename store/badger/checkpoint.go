@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"berth/internal/failpoint"
 	"berth/store"
 )
 
@@ -43,9 +44,11 @@ func (s *Store) turnIfFull() {
 	if s.checkpointErr() != nil {
 		return // the journal's other file is all that has its changes
 	}
+	failpoint.At("checkpoint/due")
 	changes, last := s.overlay.turn()
 	s.under = &checkpoint{changes: changes, last: last, done: make(chan struct{})}
 	s.journal.begin()
+	failpoint.At("checkpoint/turned")
 	go s.carryOut(s.under)
 }
 
@@ -53,7 +56,10 @@ func (s *Store) carryOut(c *checkpoint) {
 	defer close(c.done)
 	// Not written to the disk before what was acknowledged is: else a checkpoint
 	// that is cut off could not be told from damage.
-	err := s.sequence.sync()
+	err := failpoint.Fail("checkpoint/begun")
+	if err == nil {
+		err = s.sequence.sync()
+	}
 	if err == nil {
 		err = writeChanges(s.db, c.changes, c.last)
 	}
@@ -67,8 +73,10 @@ func (s *Store) carryOut(c *checkpoint) {
 		s.signal()
 		return
 	}
+	failpoint.At("checkpoint/written")
 	s.inBadger = c.last
 	s.overlay.applied()
+	failpoint.At("checkpoint/applied")
 }
 
 // checkpointErr is why the last checkpoint failed.
@@ -164,6 +172,9 @@ func (s *Store) recover() error {
 		c.revision = max(c.revision, r)
 	}
 	s.overlay.revision = c.revision
+	if err := failpoint.Fail("recover/replayed"); err != nil {
+		return err
+	}
 
 	// In this order nothing that was found is forgotten by a crash.
 	if err := s.addDamage(found); err != nil {
@@ -174,6 +185,9 @@ func (s *Store) recover() error {
 	}
 	if err := s.finish(); err != nil {
 		return fmt.Errorf("bring the journal to Badger: %w", err)
+	}
+	if err := failpoint.Fail("recover/finished"); err != nil {
+		return err
 	}
 	s.journal.begin()
 	return nil

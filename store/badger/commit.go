@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"berth/internal/failpoint"
 	"berth/store"
 )
 
@@ -177,6 +178,7 @@ func (s *Store) commitAll(group []*request) error {
 			}
 			s.overlay.add(c.revision, c.events)
 			s.feed.Publish(c.events)
+			failpoint.At("journal/published")
 		}
 		for i, r := range group[:n] {
 			if a := c.answers[i]; a != withdrawn {

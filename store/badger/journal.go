@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"berth/internal/failpoint"
 	"berth/store"
 )
 
@@ -75,6 +76,7 @@ func openJournal(dir string, size int64) (_ *journal, err error) {
 		_ = j.close()
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
+	failpoint.At("journal/opened")
 	return j, nil
 }
 
@@ -181,12 +183,19 @@ func (j *journal) append(first, last store.Revision, changes []store.Event) erro
 	j.buffer = b
 
 	f := j.files[j.active]
+	if err := failpoint.Fail("journal/writing"); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
 	if _, err := f.WriteAt(b, start); err != nil {
 		return fmt.Errorf("write journal: %w", err)
+	}
+	if err := failpoint.Fail("journal/written"); err != nil {
+		return fmt.Errorf("sync journal: %w", err)
 	}
 	if err := fdatasync(f); err != nil {
 		return fmt.Errorf("sync journal: %w", err)
 	}
+	failpoint.At("journal/synced")
 	j.offset = start + int64(len(b))
 	j.sum, j.begun = sum, true
 	return nil

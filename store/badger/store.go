@@ -16,6 +16,7 @@ import (
 	driver "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 
+	"berth/internal/failpoint"
 	"berth/store"
 	"berth/store/internal/feed"
 )
@@ -130,6 +131,9 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	if err := failpoint.Fail("store/locked"); err != nil {
+		return nil, err
+	}
 	swept, err := sweep(dir)
 	if err != nil {
 		return nil, fmt.Errorf("sweep empty files: %w", err)
@@ -151,6 +155,7 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	if err := s.openFiles(); err != nil {
 		return nil, err
 	}
+	failpoint.At("store/ready")
 	s.feed = feed.New(s.committer.revision, feed.Options{Events: opts.History})
 	go s.run()
 	return s, nil
@@ -237,7 +242,11 @@ func (s *Store) tryDriver(opts Options) (db *driver.DB, err error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	s.committer = committer{}
-	if err := s.committer.load(db); err != nil {
+	err = failpoint.Fail("store/opened")
+	if err == nil {
+		err = s.committer.load(db)
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -426,6 +435,7 @@ func (s *Store) Close() error {
 		s.mu.Unlock()
 		s.signal()
 		<-s.ended
+		failpoint.At("store/closing")
 		s.feed.Close()
 
 		s.reading.Lock()
@@ -447,6 +457,7 @@ func (s *Store) Close() error {
 			if s.Err() == nil {
 				err = s.finish()
 			}
+			failpoint.At("store/finished")
 			closed <- errors.Join(err, s.closeFiles())
 		}()
 		limit := time.NewTimer(s.closeLimit)
@@ -461,6 +472,7 @@ func (s *Store) Close() error {
 			s.closeErr = fmt.Errorf("close store: %w after %v: is its folder gone, or the disk full? nothing acknowledged is lost", errNotClosed, s.closeLimit)
 			return
 		}
+		failpoint.At("store/closed")
 		if err := s.lock.Close(); err != nil && s.closeErr == nil {
 			s.closeErr = fmt.Errorf("unlock store: %w", err)
 		}

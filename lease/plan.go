@@ -88,7 +88,7 @@ func (m *Manager) fill(ctx context.Context, p *Plan, missing []int, again bool) 
 		}
 		if err := failpoint.Fail("acquire/picked"); err != nil {
 			m.giveBack(p)
-			return nil, err
+			return err
 		}
 		refused := missing[:0]
 		for _, i := range missing {

@@ -176,8 +176,13 @@ func (s *Store) recover() error {
 		return err
 	}
 
-	// In this order nothing that was found is forgotten by a crash.
+	// In this order nothing that was found is forgotten by a crash, and the
+	// sequence is never ahead of the journal: a killed process leaves records
+	// that nobody has synced.
 	if err := s.addDamage(found); err != nil {
+		return err
+	}
+	if err := s.journal.sync(); err != nil {
 		return err
 	}
 	if err := s.sequence.write(mark{c.revision, c.digest}); err != nil {

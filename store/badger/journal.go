@@ -201,6 +201,16 @@ func (j *journal) append(first, last store.Revision, changes []store.Event) erro
 	return nil
 }
 
+// sync has the disk have all that the files have.
+func (j *journal) sync() error {
+	for _, f := range j.files {
+		if err := fdatasync(f); err != nil {
+			return fmt.Errorf("sync journal: %w", err)
+		}
+	}
+	return nil
+}
+
 func fdatasync(f *os.File) error {
 	for !unsynced {
 		err := unix.Fdatasync(int(f.Fd()))

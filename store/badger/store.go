@@ -176,10 +176,11 @@ func (s *Store) openFiles() (err error) {
 	if s.db, err = s.openDriver(s.opts); err != nil {
 		return err
 	}
-	if s.journal, err = openJournal(s.dir, cmp.Or(s.opts.JournalBytes, defaultJournalBytes)); err != nil {
+	if s.sequence, err = openSequence(s.dir); err != nil {
 		return err
 	}
-	if s.sequence, err = openSequence(s.dir); err != nil {
+	// Which syncs the folder, too.
+	if s.journal, err = openJournal(s.dir, cmp.Or(s.opts.JournalBytes, defaultJournalBytes)); err != nil {
 		return err
 	}
 	return s.recover()

@@ -36,8 +36,8 @@
 //
 // # Start of the daemon
 //
-// Open reads the records. What still runs, by boot id, pid and start time, is
-// adopted; what ended meanwhile is ended now, and its ports are recuperated; a
+// Open reads the records. What still runs, by boot id, pid, start time and, where
+// the kernel has one, the pidfd's inode, is adopted; what ended meanwhile is ended now, and its ports are recuperated; a
 // restart that was under way is completed. A record that cannot be read is
 // reported and left alone, and its leases stay.
 //

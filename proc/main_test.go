@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 		"orphan":    orphan,
 		"family":    family,
 		"oldkernel": oldKernel,
+		"reuse":     reuse,
 	}
 	if mode := os.Getenv(modeVar); mode != "" {
 		modes[mode](os.Getenv(argVar))

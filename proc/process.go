@@ -99,7 +99,9 @@ func (p *Process) check() error {
 		return ErrGone
 	}
 	var gone bool
-	if err := p.control(func(fd int) { gone = hasExited(fd) && !isChild(fd) }); err != nil {
+	if err := p.control(func(fd int) {
+		gone = p.id.Inode != 0 && pidfdInode(fd) != p.id.Inode || hasExited(fd) && !isChild(fd)
+	}); err != nil {
 		return err
 	}
 	if gone {

@@ -32,6 +32,7 @@ const (
 	CodeStore                Code = "store-failed"           // the state could not be written
 	CodeNoSpace              Code = "no-space"               // the disk has too little room
 	CodeDamaged              Code = "store-damaged"          // acknowledged changes are lost, and that is not accepted yet
+	CodeBusy                 Code = "busy"                   // there are too many connections
 	CodeStopping             Code = "stopping"               // the daemon is about to end
 	CodeInternal             Code = "internal"               //
 )

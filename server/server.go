@@ -61,6 +61,10 @@ type Options struct {
 	// MaxUpload is the most bytes of an uploaded distribution; 0 means 2 GiB.
 	MaxUpload int64
 
+	// MaxConnections is the most connections at a time; 0 means 1,024. One that
+	// waits for its client makes way for a new one.
+	MaxConnections int
+
 	// Drain is how long requests may go on once the server was asked to stop;
 	// 0 means 5 s. Streams end at once, waiting for processes a second later.
 	Drain time.Duration
@@ -76,6 +80,7 @@ type Server struct {
 	started time.Time
 	handler http.Handler
 	keys    *keys
+	conns   *connections
 
 	// stopping is closed when the server is asked to stop: streams end, and
 	// nothing new begins.
@@ -94,6 +99,9 @@ func New(opts Options) *Server {
 	if opts.MaxUpload == 0 {
 		opts.MaxUpload = 2 << 30
 	}
+	if opts.MaxConnections == 0 {
+		opts.MaxConnections = defaultConnections
+	}
 	if opts.Drain == 0 {
 		opts.Drain = 5 * time.Second
 	}
@@ -111,6 +119,7 @@ func New(opts Options) *Server {
 	}
 	s.lasting, s.endWork = context.WithCancelCause(noContext)
 	s.keys = newKeys(opts.Keys, time.Now, s.log)
+	s.conns = &connections{most: opts.MaxConnections, open: make(map[net.Conn]int64)}
 	s.handler = s.guard(s.routes())
 	return s
 }
@@ -138,6 +147,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		Handler:           s,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
+		ConnState:         s.conns.changed,
+		ConnContext:       s.conns.with,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
@@ -201,7 +212,12 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		default:
 		}
 		if r.ContentLength != 0 {
-			r.Body = &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w)}
+			conn, _ := r.Context().Value(connectionKey{}).(net.Conn)
+			r.Body = &timedBody{
+				ReadCloser: r.Body, control: http.NewResponseController(w),
+				short: 0 < r.ContentLength && r.ContentLength <= maxRanges,
+				waits: func() { s.conns.waits(conn) }, works: func() { s.conns.works(conn) },
+			}
 		}
 		next.ServeHTTP(rec, r)
 	})

@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -151,7 +152,7 @@ func (k *look) at(c watched) (all bool) {
 		inodes := k.sockets[port.Protocol][port.Number]
 		state := PortLeased
 		if len(inodes) > 0 {
-			state = k.stateOf(c.process.Identity.PID, inodes)
+			state = k.stateOf(c.process.Identity.PID, port, inodes)
 		}
 		if state != port.State {
 			c.unit.setPortState(c.process.Identity, i, state)
@@ -165,8 +166,8 @@ func (k *look) at(c watched) (all bool) {
 
 // stateOf tells whose the sockets on a port are: of the process or a
 // descendant, or somebody else's. Where the owner cannot be seen it is taken
-// for the process.
-func (k *look) stateOf(pid int, inodes []uint64) PortState {
+// for the process, unless that is because the socket has been closed.
+func (k *look) stateOf(pid int, port Port, inodes []uint64) PortState {
 	wanted := make(map[uint64]bool, len(inodes))
 	for _, inode := range inodes {
 		wanted[inode] = true
@@ -200,6 +201,14 @@ func (k *look) stateOf(pid int, inodes []uint64) PortState {
 				return PortStolen
 			}
 		}
+	}
+	left, err := sockdiag.OnPort(string(port.Protocol), port.Number)
+	if err != nil {
+		k.err = err
+		return PortLeased
+	}
+	if !slices.ContainsFunc(left, func(s sockdiag.Socket) bool { return wanted[s.Inode] }) {
+		return PortLeased
 	}
 	return state
 }

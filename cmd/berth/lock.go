@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"berth/client"
 	"berth/home"
 )
 
@@ -147,12 +147,14 @@ func (l *stateLock) watch(ctx context.Context) error {
 // another is about to remove.
 func (l *stateLock) Close() error { return l.file.Close() }
 
-// answers reports whether a daemon listens on the socket.
+// answers reports whether a daemon answers on a socket. That it can be connected
+// to says little: for a moment a child that a killed daemon was just making has
+// both the socket and the lock.
 func answers(ctx context.Context, socket string) bool {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
-	if err != nil {
-		return false
-	}
-	conn.Close()
-	return true
+	ctx, cancel := context.WithTimeout(client.WithoutStart(ctx), time.Second)
+	defer cancel()
+	c := client.New(client.Options{Socket: socket})
+	defer c.Close()
+	_, err := c.Daemon(ctx)
+	return err == nil
 }

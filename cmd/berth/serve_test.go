@@ -386,3 +386,32 @@ func TestStateID(t *testing.T) {
 		t.Errorf("files in the folder: %v (%v)", left, err)
 	}
 }
+
+// What a killed daemon leaves for a moment, its lock and a socket on which nobody
+// answers, is waited for.
+func TestLockAndSocketOfTheDead(t *testing.T) {
+	dir := t.TempDir()
+	paths := home.Paths{State: dir, Socket: filepath.Join(dir, "s")}
+	dead, err := takeLock(t.Context(), paths, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := net.Listen("unix", paths.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		if conn, err := socket.Accept(); err == nil {
+			_ = socket.Close()
+			_ = dead.Close()
+			_ = conn.Close()
+		}
+	}()
+	lock, err := takeLock(t.Context(), paths, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.Close(); err != nil {
+		t.Error(err)
+	}
+}

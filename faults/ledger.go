@@ -22,6 +22,7 @@ type ledger struct {
 	taken     map[string]bool // holders that an actor goes on with
 	processes map[int]bool    // ids that were acknowledged and not asked to end
 	lost      bool            // an exec or a kill has no answer
+	refusals  []string        // of execs, for which there is no reason
 	answers   int
 }
 
@@ -144,11 +145,14 @@ func (l *ledger) actOnProcesses(ctx context.Context, h *host, random *rand.Rand)
 		l.answers++
 		return true
 	}
-	out, err := h.Exec(ctx, api.Exec{Distribution: "demo", Version: "1.0", Profile: "test", Instances: 1 + random.IntN(2)})
+	out, err := h.Exec(ctx, api.Exec{Distribution: "demo", Version: "1.0", Profile: "test", Name: "server", Instances: 1 + random.IntN(2)})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
 		l.lost = true
+		if refused(err) {
+			l.refusals = append(l.refusals, err.Error())
+		}
 		return false
 	}
 	l.answers++
@@ -161,11 +165,12 @@ func (l *ledger) actOnProcesses(ctx context.Context, h *host, random *rand.Rand)
 // verify compares a daemon that has just come up with what clients were told,
 // and takes over what was uncertain.
 func (l *ledger) verify(ctx context.Context, h *host, f *figure) error {
-	leases, err := h.Leases(ctx)
+	// Only then the leases of those that were about to end have ended.
+	ps, err := h.settled(ctx)
 	if err != nil {
 		return err
 	}
-	ps, err := h.settled(ctx)
+	leases, err := h.Leases(ctx)
 	if err != nil {
 		return err
 	}
@@ -237,7 +242,10 @@ func (l *ledger) verifyProcesses(ps []api.Process, leases []api.Lease, h *host, 
 			delete(l.processes, id)
 		}
 	}
-	l.lost = false
+	for _, why := range l.refusals {
+		f.broken("an exec was refused: %s", why)
+	}
+	l.lost, l.refusals = false, nil
 	carriers, err := h.carriers()
 	if err != nil {
 		f.broken("the processes of the machine cannot be read: %v", err)

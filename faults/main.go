@@ -36,6 +36,10 @@ var measures = []measure{
 	killsWhileOpening,
 	power,
 	powerControl,
+	adopted,
+	racer,
+	histories,
+	sequences,
 }
 
 // measure is one row of the table.

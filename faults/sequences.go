@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// sequences has the lease manager do what a naive model of it does, in random
+// sequences of operations and faults.
+var sequences = measure{
+	name: "sequences", what: "sequences of operations against the naive model", unit: "sequences", ci: 10_000, soak: 2_000_000,
+	run: func(ctx context.Context, s *suite, n int) (f figure, err error) {
+		// A seed of zero would stand for another one.
+		seed := s.random.Uint64()>>1 + 1
+		test := exec.CommandContext(ctx, "go", "test", "berth/lease", "-count=1", "-v", "-timeout=0", "-run=^TestModel$",
+			fmt.Sprint("-rapid.checks=", n), fmt.Sprint("-rapid.seed=", seed), "-rapid.nofailfile")
+		out, err := test.CombinedOutput()
+		var failed *exec.ExitError
+		switch {
+		case errors.As(err, &failed) && strings.Contains(string(out), "--- FAIL: TestModel"):
+			f.broken("seed %d: %s", seed, strings.Join(strings.Fields(string(out)), " "))
+			return f, ctx.Err()
+		case err != nil:
+			return f, fmt.Errorf("%w: %s", err, out)
+		}
+		passed := passedSequences.FindSubmatch(out)
+		if passed == nil {
+			return f, fmt.Errorf("the test does not say how many sequences passed: %s", out)
+		}
+		f.done, err = strconv.Atoi(string(passed[1]))
+		f.note("seed %d", seed)
+		return f, err
+	},
+}
+
+var passedSequences = regexp.MustCompile(`\[rapid\] OK, passed (\d+) tests`)

@@ -53,7 +53,7 @@ func read(dir string) int {
 func used(t *testing.T, dir string) []byte {
 	t.Helper()
 	from := t.TempDir()
-	for round, commits := range []int{300, 300, 900} { // the last ones of more turns than the journal has
+	for round, commits := range []int{300, 300, 800} { // the last ones of more turns than the journal has
 		s, err := badger.Open(from, badger.Options{JournalBytes: smallJournal})
 		if err != nil {
 			t.Fatal(err)
@@ -254,7 +254,7 @@ func TestDamagedDriverIsSetAside(t *testing.T) {
 	if h := s.Health(); len(h.Damage) < 2 || !errors.Is(h.Refusal, store.ErrDamaged) {
 		t.Errorf("health %+v", h)
 	}
-	if _, err := s.Get(t.Context(), "u/2/899"); err != nil {
+	if _, err := s.Get(t.Context(), "u/2/799"); err != nil {
 		t.Errorf("what came last: %v", err)
 	}
 	if kept, _ := filepath.Glob(filepath.Join(dir, "damaged-*", "*.sst")); len(kept) == 0 {

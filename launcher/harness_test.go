@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -196,6 +197,9 @@ type world struct {
 	stop   func()
 
 	prober lease.Prober // nil for the system's
+
+	mu     sync.Mutex
+	logged []string // lines of the log
 }
 
 // newWorld makes a world with ranges, each "name min max".
@@ -231,7 +235,7 @@ func newWorldWith(t *testing.T, prober lease.Prober, ranges ...lease.Range) *wor
 // open starts lease manager and launcher on the world's store and folder.
 func (w *world) open() {
 	w.t.Helper()
-	log := slog.New(slog.NewTextHandler(logWriter{w.t}, nil))
+	log := slog.New(slog.NewTextHandler(logWriter{w}, nil))
 	ctx := context.WithoutCancel(w.t.Context())
 	var err error
 	if w.leases, err = lease.Open(ctx, lease.Options{Store: w.store, Prober: w.prober, Logger: log}); err != nil {
@@ -361,10 +365,13 @@ func numbers(processes []launcher.Process) (ports []int) {
 	return ports
 }
 
-type logWriter struct{ t *testing.T }
+type logWriter struct{ w *world }
 
 func (w logWriter) Write(b []byte) (int, error) {
-	w.t.Logf("%s", strings.TrimSpace(string(b)))
+	w.w.t.Logf("%s", strings.TrimSpace(string(b)))
+	w.w.mu.Lock()
+	defer w.w.mu.Unlock()
+	w.w.logged = append(w.w.logged, string(b))
 	return len(b), nil
 }
 

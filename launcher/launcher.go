@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -145,6 +146,9 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 		takenUp.Go(func() { u.takeUp(ctx) })
 	}
 	takenUp.Wait()
+	if err := l.reportUnrecorded(known); err != nil {
+		l.Logger.Error("cannot look for processes without a record", "error", err)
+	}
 	failpoint.At("adopt/all")
 	l.sweep(filepath.Join(l.Home, "processes"), known)
 	if err := failpoint.Fail("adopt/swept"); err != nil {
@@ -168,6 +172,37 @@ func disown(live []*unit) error {
 		}
 		u.update(func(p *Process) { p.Status, p.Again = Running, false })
 		u.because("the state folder was copied")
+	}
+	return nil
+}
+
+// reportUnrecorded logs which session leaders carry the id of this state folder
+// and that of a process without a record: what is left of a state folder that
+// was set back, or of a process that is forgotten. They are never touched, since
+// a record is all that says what Berth may do to a process.
+func (l *Launcher) reportUnrecorded(known map[string]bool) error {
+	recorded := make(map[int]bool)
+	l.mu.Lock()
+	units := slices.Collect(maps.Values(l.units))
+	l.mu.Unlock()
+	for _, u := range units {
+		recorded[u.snapshot().Identity.PID] = true
+	}
+	tree, err := proc.Snapshot()
+	if err != nil {
+		return err
+	}
+	for _, pid := range tree.Leaders() {
+		if recorded[pid] {
+			continue
+		}
+		environ, err := proc.Environ(pid)
+		if err != nil || environ["BERTH_STATE_ID"] != l.StateID {
+			continue // ended since, or another user's, or not ours
+		}
+		if id := environ["BERTH_PROCESS_ID"]; id != "" && !known[id] {
+			l.Logger.Warn("a process carries the id of this state folder and is in no record; it is left alone", "pid", pid, "process", id)
+		}
 	}
 	return nil
 }

@@ -1,10 +1,16 @@
 package launcher_test
 
 import (
+	"os/exec"
 	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"berth/launcher"
+
+	"golang.org/x/sys/unix"
 )
 
 // Those that ended while nobody watched are the last that ended, whatever was
@@ -40,5 +46,56 @@ func TestEndedWhileAwayAreTheLast(t *testing.T) {
 	}
 	if got := numbers(w.exec("p", 1)); !slices.Equal(got, []int{23980}) {
 		t.Errorf("the next port is %v", got)
+	}
+}
+
+// Who carries our ids and is in no record is reported, and left alone.
+func TestUnrecordedProcessIsReported(t *testing.T) {
+	w := newWorld(t, tcp("http", 23990, 23994))
+	w.deploy(process("p", httpPort, "serve"))
+	recorded := w.exec("p", 1)[0]
+	start := func(state, id string, leads bool) *exec.Cmd {
+		cmd := exec.Command("sleep", "1000")
+		cmd.Env = []string{"BERTH_STATE_ID=" + state, "BERTH_PROCESS_ID=" + id}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: leads}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		return cmd
+	}
+	tests := []struct {
+		name     string
+		cmd      *exec.Cmd
+		reported bool
+	}{
+		{"without a record", start("state", "77", true), true},
+		{"of another state folder", start("other", "77", true), false},
+		{"no leader of a session", start("state", "78", false), false},
+		{"a session within a recorded one", start("state", "1", true), false},
+	}
+	w.reopen()
+	reported := func(pid int) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return slices.ContainsFunc(w.logged, func(line string) bool {
+			return strings.Contains(line, "in no record") && strings.Contains(line, "pid="+strconv.Itoa(pid)+" ")
+		})
+	}
+	for _, test := range tests {
+		if got := reported(test.cmd.Process.Pid); got != test.reported {
+			t.Errorf("%s: reported is %v, want %v", test.name, got, test.reported)
+		}
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, test.cmd.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+		if err != nil || info.Signo != 0 {
+			t.Errorf("%s: it was not left alone: %v", test.name, err)
+		}
+	}
+	if p, err := w.Process(recorded.ID); err != nil || p.Identity != recorded.Identity || reported(p.Identity.PID) {
+		t.Errorf("the recorded one is %+v, %v", p, err)
 	}
 }

@@ -120,6 +120,16 @@ func (t *Tree) Of(pid int) []int {
 	return found
 }
 
+// Leaders lists the processes that lead a session, those that have exited left out.
+func (t *Tree) Leaders() (pids []int) {
+	for pid, k := range t.processes {
+		if k.session == pid && !k.ended {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // OfIdentity is Of for the process that id names. It is empty when the pid is another process' now: then nothing is left of
 // its session, which would have kept the number from being used again. It is empty, too, for a process that was reaped since
 // the picture was taken: the next picture shows what it left.

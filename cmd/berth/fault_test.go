@@ -314,6 +314,11 @@ func TestFaultKilledBeforeAnswer(t *testing.T) {
 	})
 	h.kill(h.daemon().PID)
 	h.eventually("the command has started the next daemon", func() bool {
+		select {
+		case r := <-done:
+			t.Fatal(r)
+		default:
+		}
 		_, err := h.client.Daemon(t.Context())
 		return err == nil
 	})

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	driver "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
 
@@ -130,13 +131,30 @@ func syncFolder(dir string) error {
 // checkTables reads all tables and compares their checksums, because Badger
 // does not survive it where it finds a block whose checksum does not hold (it
 // calls a method of a block that it has not), and leaves a table out without
-// an error where it does survive.
+// an error where it does survive. A table that the manifest does not have was
+// being written when the process was killed: Badger deletes it, and it may look
+// like anything.
 func checkTables(dir string) error {
+	f, err := os.Open(filepath.Join(dir, driver.ManifestFilename))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	manifest, _, err := driver.ReplayManifestFile(f, 0, driver.DefaultOptions(dir).WithLogger(nil))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.sst"))
 	if err != nil {
 		return err
 	}
 	for _, file := range files {
+		id, ok := table.ParseFileID(file)
+		if _, known := manifest.Tables[id]; ok && !known {
+			continue
+		}
 		content, err := os.ReadFile(file)
 		if err != nil {
 			return err

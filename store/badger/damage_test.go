@@ -261,3 +261,23 @@ func TestDamagedDriverIsSetAside(t *testing.T) {
 		t.Error("Badger's tables are not kept")
 	}
 }
+
+// A table that was being written when the process was killed is no damage.
+func TestUnfinishedTableIsNoDamage(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		s, err := badger.Open(dir, badger.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := s.Health().Damage; len(d) > 0 {
+			t.Errorf("it says %q", d)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "000999.sst"), []byte("half of a table"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

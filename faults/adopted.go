@@ -18,7 +18,8 @@ const (
 
 // adopted kills the daemon of many processes and starts another one, again and again.
 var adopted = measure{
-	name: "adopted", what: fmt.Sprintf("%d processes adopted after a restart within %v", adoptedProcesses, adoptionLimit),
+	timed: true,
+	name:  "adopted", what: fmt.Sprintf("%d processes adopted after a restart within %v", adoptedProcesses, adoptionLimit),
 	unit: "restarts", ci: 10, soak: 300,
 	run: func(ctx context.Context, s *suite, n int) (f figure, err error) {
 		h, l, decoys, err := s.loaded(ctx)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -120,6 +121,7 @@ func newDecoys(n int) (decoys, error) {
 	for i := range n {
 		cmd := exec.Command("sleep", "100000")
 		cmd.Env = append(environ(), fmt.Sprint("BERTH_PROCESS_ID=", i+1))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is not for them
 		if err := cmd.Start(); err != nil {
 			return d, err
 		}

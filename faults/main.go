@@ -51,6 +51,9 @@ type measure struct {
 	// How many are wanted, at every change and in a soak.
 	ci, soak int
 
+	// timed measures count what was quick enough.
+	timed bool
+
 	// needs are what the machine must have; a measure that lacks one is
 	// skipped, loudly.
 	needs []need

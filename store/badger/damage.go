@@ -135,10 +135,17 @@ func syncFolder(dir string) error {
 // being written when the process was killed: Badger deletes it, and it may look
 // like anything.
 func checkTables(dir string) error {
-	f, err := os.Open(filepath.Join(dir, driver.ManifestFilename))
-	if errors.Is(err, os.ErrNotExist) {
+	name := filepath.Join(dir, driver.ManifestFilename)
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return nil // nothing of Badger's: opening it tells
 	}
+	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}

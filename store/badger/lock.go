@@ -50,6 +50,12 @@ func acquireLock(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// releaseLock gives a folder back at once: a child of this process that is just
+// being forked may have the file open for a moment longer.
+func releaseLock(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 // holderOf says whose id a lock file has, if it has one.
 func holderOf(f *os.File) string {
 	content, _ := io.ReadAll(io.NewSectionReader(f, 0, 32))

@@ -124,7 +124,7 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = lock.Close()
+			_ = releaseLock(lock)
 		}
 	}()
 	log := opts.Logger
@@ -474,7 +474,7 @@ func (s *Store) Close() error {
 			return
 		}
 		failpoint.At("store/closed")
-		if err := s.lock.Close(); err != nil && s.closeErr == nil {
+		if err := releaseLock(s.lock); err != nil && s.closeErr == nil {
 			s.closeErr = fmt.Errorf("unlock store: %w", err)
 		}
 	})

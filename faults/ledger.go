@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -174,6 +175,7 @@ func (l *ledger) verify(ctx context.Context, h *host, f *figure) error {
 	if err != nil {
 		return err
 	}
+	before := len(f.violations)
 	ports := map[int]string{}
 	found := map[string]bool{}
 	for _, a := range leases {
@@ -205,6 +207,9 @@ func (l *ledger) verify(ctx context.Context, h *host, f *figure) error {
 	clear(l.uncertain)
 	clear(l.taken)
 	l.verifyProcesses(ps, leases, h, f)
+	if len(f.violations) > before {
+		fmt.Fprintf(h.s.log, "%s\nthe daemon's log ends with\n%s", strings.Join(f.violations[before:], "\n"), h.logTail())
+	}
 	return nil
 }
 

@@ -34,6 +34,7 @@ func main() {
 var measures = []measure{
 	kills,
 	killsWhileOpening,
+	killsAtCalls,
 	power,
 	powerControl,
 	adopted,

@@ -58,6 +58,16 @@ type need struct {
 	lacks func() string // why it is missing, empty if it is there
 }
 
+// needTool is a program that has to be installed.
+func needTool(name string) need {
+	return need{name, func() string {
+		if _, err := exec.LookPath(name); err != nil {
+			return "install it"
+		}
+		return ""
+	}}
+}
+
 // serverArgument has this program be a server that processes run.
 const serverArgument = "server"
 

@@ -93,6 +93,29 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// A probe leaves no descriptor behind, also of a port that is in use.
+func TestProbeClosesItsSockets(t *testing.T) {
+	const probes = 20
+	prober := lease.SystemProber()
+	port := listener(unix.AF_INET6, any6, options{reuseAddr: true})(t)
+	own := func() (n int) {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	before := own()
+	for range probes {
+		if err := prober.Probe(lease.TCP, port); !errors.Is(err, lease.ErrInUse) {
+			t.Fatal(err)
+		}
+	}
+	if grown := own() - before; grown >= probes { // other tests have theirs
+		t.Errorf("%d probes left %d descriptors", probes, grown)
+	}
+}
+
 func TestProbeErrorNamesPort(t *testing.T) {
 	port := listener(unix.AF_INET, loopback4, options{})(t)
 	err := lease.SystemProber().Probe(lease.TCP, port)

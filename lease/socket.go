@@ -66,41 +66,44 @@ func bind(p Protocol, port int, o bindOptions) (fd int, err error) {
 	return fd, err
 }
 
-func bindFamily(p Protocol, port, family int, o bindOptions) (fd int, err error) {
+func bindFamily(p Protocol, port, family int, o bindOptions) (int, error) {
 	kind := unix.SOCK_STREAM
 	if p == UDP {
 		kind = unix.SOCK_DGRAM
 	}
-	fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("socket: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			_ = unix.Close(fd)
-		}
-	}()
+	if err := bindSocket(fd, port, family, o); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func bindSocket(fd, port, family int, o bindOptions) error {
 	var address unix.Sockaddr = &unix.SockaddrInet4{Port: port}
 	if family == unix.AF_INET6 {
 		address = &unix.SockaddrInet6{Port: port}
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
-			return -1, fmt.Errorf("setsockopt IPV6_V6ONLY: %w", err)
+			return fmt.Errorf("setsockopt IPV6_V6ONLY: %w", err)
 		}
 	}
 	if o.reuse {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-			return -1, fmt.Errorf("setsockopt SO_REUSEADDR: %w", err)
+			return fmt.Errorf("setsockopt SO_REUSEADDR: %w", err)
 		}
 	}
 	if err := retry(func() error { return unix.Bind(fd, address) }); err != nil {
-		return -1, fmt.Errorf("bind: %w", err)
+		return fmt.Errorf("bind: %w", err)
 	}
 	if o.listen {
 		if err := retry(func() error { return unix.Listen(fd, o.backlog) }); err != nil {
-			return -1, fmt.Errorf("listen: %w", err)
+			return fmt.Errorf("listen: %w", err)
 		}
 	}
-	return fd, nil
+	return nil
 }
 
 // retry repeats a system call that a signal has interrupted.

@@ -235,6 +235,13 @@ func newWorldWith(t *testing.T, prober lease.Prober, ranges ...lease.Range) *wor
 // open starts lease manager and launcher on the world's store and folder.
 func (w *world) open() {
 	w.t.Helper()
+	if err := w.tryOpen(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) tryOpen() error {
+	w.t.Helper()
 	log := slog.New(slog.NewTextHandler(logWriter{w}, nil))
 	ctx := context.WithoutCancel(w.t.Context())
 	var err error
@@ -250,7 +257,7 @@ func (w *world) open() {
 		Environ: append(os.Environ(), "TEST_BINARY="+binary, "TEST_PID="+strconv.Itoa(os.Getpid())), Logger: log, KeepEnded: 5,
 	})
 	if err != nil {
-		w.t.Fatal(err)
+		return err
 	}
 	done := make(chan error, 1)
 	runCtx, cancel := context.WithCancel(ctx)
@@ -261,6 +268,7 @@ func (w *world) open() {
 			w.t.Error(err)
 		}
 	}
+	return nil
 }
 
 func (w *world) close() {

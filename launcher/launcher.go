@@ -17,6 +17,8 @@ import (
 	"berth/internal/failpoint"
 	"berth/proc"
 	"berth/store"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Launcher deploys distributions and runs their processes. Its methods may be
@@ -141,11 +143,13 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 	}
 	// Only now that all are known: what has ended meanwhile changes the maps,
 	// and is the last of those that ended.
-	var takenUp sync.WaitGroup
+	var takenUp errgroup.Group
 	for _, u := range live {
-		takenUp.Go(func() { u.takeUp(ctx) })
+		takenUp.Go(func() error { return u.takeUp(ctx) })
 	}
-	takenUp.Wait()
+	if err := takenUp.Wait(); err != nil {
+		return err
+	}
 	if err := l.reportUnrecorded(known); err != nil {
 		l.Logger.Error("cannot look for processes without a record", "error", err)
 	}
@@ -294,11 +298,15 @@ func (l *Launcher) unit(id int) (*unit, error) {
 }
 
 // takeUp continues a process of an earlier daemon: it is adopted if it still
-// runs, and otherwise its end, or its start if it was restarting, comes now.
-func (u *unit) takeUp(ctx context.Context) {
+// runs, and otherwise its end, or its start if it was restarting, comes now. The
+// error says that it cannot be told which: then it is not touched.
+func (u *unit) takeUp(ctx context.Context) error {
 	p := u.snapshot()
 	handle, err := proc.Open(p.Identity)
 	failpoint.At("adopt/looked")
+	if err != nil && !errors.Is(err, proc.ErrGone) {
+		return fmt.Errorf("tell whether %s (pid %d) still runs: %w", p.Title(), p.Identity.PID, err)
+	}
 	if err != nil {
 		failpoint.At("adopt/gone")
 		u.because("ended while the daemon was away")
@@ -309,7 +317,7 @@ func (u *unit) takeUp(ctx context.Context) {
 		if u.snapshot().Live() {
 			u.own() // it was restarting, and was started again
 		}
-		return
+		return nil
 	}
 	u.handle = handle
 	switch p.Status {
@@ -328,4 +336,5 @@ func (u *unit) takeUp(ctx context.Context) {
 	failpoint.At("adopt/one")
 	u.l.ports.wake()
 	u.l.Logger.Info("adopted", "process", p.Title(), "pid", p.Identity.PID, "since", p.StartedAt.Format(time.RFC3339))
+	return nil
 }

@@ -1,6 +1,8 @@
 package launcher_test
 
 import (
+	"errors"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -97,5 +99,42 @@ func TestUnrecordedProcessIsReported(t *testing.T) {
 	}
 	if p, err := w.Process(recorded.ID); err != nil || p.Identity != recorded.Identity || reported(p.Identity.PID) {
 		t.Errorf("the recorded one is %+v, %v", p, err)
+	}
+}
+
+// Where it cannot be told whether a process runs, it is not taken for gone.
+func TestTakeUpWithoutDescriptors(t *testing.T) {
+	w := newWorld(t, tcp("http", 23995, 23999))
+	w.deploy(process("p", httpPort, "serve"))
+	started := w.exec("p", 3)
+	w.close()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	lowest, err := unix.Open(os.DevNull, unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Close(lowest); err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = uint64(lowest) + 1 // room for one more
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	err = w.tryOpen()
+	if restoreErr := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); restoreErr != nil {
+		t.Fatal(restoreErr)
+	}
+	if !errors.Is(err, unix.EMFILE) || !strings.Contains(err.Error(), "still runs") {
+		t.Errorf("it says %v", err)
+	}
+	w.open()
+	for _, p := range started {
+		if got, err := w.Process(p.ID); err != nil || got.Identity != p.Identity || !got.Live() {
+			t.Errorf("process %d is %+v, %v", p.ID, got, err)
+		}
 	}
 }

@@ -132,6 +132,9 @@ func (h *host) end() error {
 		if _, err := h.Kill(ctx, api.Kill{Selector: api.Selector{All: true}, Hard: true, WaitSeconds: patience.Seconds()}); err != nil {
 			errs = append(errs, err)
 		}
+		if err := h.reaps(ctx); err != nil {
+			errs = append(errs, err)
+		}
 		h.kill()
 	}
 	if left, err := h.carriers(); err != nil || len(left) > 0 {

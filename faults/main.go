@@ -41,6 +41,7 @@ var measures = []measure{
 	racer,
 	histories,
 	sequences,
+	growth,
 }
 
 // measure is one row of the table.

@@ -72,10 +72,16 @@ func needTool(name string) need {
 const serverArgument = "server"
 
 // serveUntilAlone listens on PORT, which is what processes do in the measures,
-// and ends by itself when the suite is gone.
+// or with the socket that it was handed, and ends by itself when the suite is gone.
 func serveUntilAlone() {
 	suite, _ := strconv.Atoi(os.Getenv(suiteVariable))
-	l, err := net.Listen("tcp", ":"+os.Getenv("PORT"))
+	var l net.Listener
+	var err error
+	if os.Getenv("LISTEN_FDS") == "1" {
+		l, err = net.FileListener(os.NewFile(3, "handed over")) // sd_listen_fds(3)
+	} else {
+		l, err = net.Listen("tcp", ":"+os.Getenv("PORT"))
+	}
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(3)

@@ -11,6 +11,7 @@
 //	BERTH_FAILPOINTS_REACHED  a file that gets a line of each name, when it is reached
 //	                          first, and one of name and action when that happens
 //	BERTH_PLANTED             names of bugs to have, with commas between them
+//	BERTH_STACKS              a file that gets the stacks of all goroutines at each SIGUSR1
 //
 // An action is kill, which is SIGKILL to the program itself; error; or delay,
 // which can be followed by a colon and how long it takes (delay:5ms). @n after

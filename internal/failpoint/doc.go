@@ -10,13 +10,15 @@
 //	                          program that runs can be told something else
 //	BERTH_FAILPOINTS_REACHED  a file that gets a line of each name, when it is reached
 //	                          first, and one of name and action when that happens
-//	BERTH_PLANTED             names of bugs to have, with commas between them
+//	BERTH_PLANTED             names of bugs to have, and of what has something rare happen
+//	                          soon, with commas between them
 //	BERTH_STACKS              a file that gets the stacks of all goroutines at each SIGUSR1
 //
 // An action is kill, which is SIGKILL to the program itself; error; or delay,
 // which can be followed by a colon and how long it takes (delay:5ms). @n after
 // it has it happen when the point is reached for the nth time. It happens
-// once. At does not return an error, so the action error does nothing there.
+// once. At does not return an error, so the action error does nothing there, and
+// that is neither noted.
 package failpoint
 
 import "errors"

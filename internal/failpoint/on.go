@@ -13,10 +13,10 @@ import (
 )
 
 // At is a point at which no error can come.
-func At(name string) { _ = points.reach(name) }
+func At(name string) { _ = points.reach(name, false) }
 
 // Fail is a point at which an error can come.
-func Fail(name string) error { return points.reach(name) }
+func Fail(name string) error { return points.reach(name, true) }
 
 // Planted reports whether the program shall have a bug.
 func Planted(name string) bool { return points.planted[name] }
@@ -120,7 +120,7 @@ func parseAction(text string) (a action, err error) {
 	return a, nil
 }
 
-func (s *set) reach(name string) error {
+func (s *set) reach(name string, canFail bool) error {
 	s.mu.Lock()
 	s.refresh()
 	s.reached[name]++
@@ -130,6 +130,10 @@ func (s *set) reach(name string) error {
 	}
 	a, ok := s.armed[name]
 	happens := ok && n == a.nth
+	if happens && a.what == "error" && !canFail {
+		fmt.Fprintf(os.Stderr, "failpoint: no error can come at %s\n", name)
+		happens = false
+	}
 	if happens {
 		s.note(name + " " + a.what)
 	}

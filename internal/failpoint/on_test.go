@@ -12,21 +12,24 @@ import (
 
 func TestReach(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "reached")
-	s, err := parse("a/b=error@2;c/d=delay:1ms", file, "x,y")
+	s, err := parse("a/b=error@2;c/d=delay:1ms;e/f=error", file, "x,y")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []error
 	for range 3 {
-		got = append(got, s.reach("a/b"))
+		got = append(got, s.reach("a/b", true))
 	}
 	if got[0] != nil || !errors.Is(got[1], Err) || got[2] != nil {
 		t.Errorf("three times: %v", got)
 	}
-	if err := s.reach("c/d"); err != nil {
+	if err := s.reach("c/d", true); err != nil {
 		t.Error(err)
 	}
-	if text, err := os.ReadFile(file); err != nil || string(text) != "a/b\na/b error\nc/d\nc/d delay\n" {
+	if err := s.reach("e/f", false); err != nil {
+		t.Errorf("where no error can come: %v", err)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "a/b\na/b error\nc/d\nc/d delay\ne/f\n" {
 		t.Errorf("noted: %q, %v", text, err)
 	}
 	if !s.planted["x"] || !s.planted["y"] || s.planted["z"] {
@@ -48,7 +51,7 @@ func TestArmedByFile(t *testing.T) {
 		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.reach("a/b"); (err != nil) != tt.fails {
+		if err := s.reach("a/b", true); (err != nil) != tt.fails {
 			t.Errorf("%q: %v", tt.text, err)
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,17 +19,37 @@ func TestMain(m *testing.M) {
 		serveUntilAlone()
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if endSuite != nil {
+		endSuite()
+	}
+	os.Exit(code)
+}
+
+var (
+	// theSuite is shared by all tests, because to build the program takes seconds.
+	theSuite = sync.OnceValues(func() (s *suite, err error) {
+		s, endSuite, err = newSuite(context.Background(), false, 1, io.Discard)
+		return s, err
+	})
+	endSuite func()
+)
+
+// testSuite returns the suite with a log of the test's own.
+func testSuite(t *testing.T) (*suite, *bytes.Buffer) {
+	t.Helper()
+	shared, err := theSuite()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, log := *shared, new(bytes.Buffer)
+	s.log = log
+	return &s, log
 }
 
 // A little of each measure, to see that it measures.
 func TestLittleOfEach(t *testing.T) {
-	var log bytes.Buffer
-	s, end, err := newSuite(t.Context(), false, 1, &log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer end()
+	s, log := testSuite(t)
 	for _, m := range measures {
 		t.Run(m.name, func(t *testing.T) {
 			for _, n := range m.needs {
@@ -75,11 +97,7 @@ func TestReport(t *testing.T) {
 // What clients were told and is not there is noticed, and so is what is there
 // and nobody was told of.
 func TestLedgerNotices(t *testing.T) {
-	s, end, err := newSuite(t.Context(), false, 1, new(bytes.Buffer))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer end()
+	s, _ := testSuite(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	h, l, d, err := s.loaded(ctx)

@@ -6,6 +6,7 @@
 //	go run ./faults             the figures that every change has to reach, in minutes
 //	go run ./faults -soak       many more of each, about an hour
 //	go run ./faults -run kills  the measures whose names match a regular expression
+//	go run ./faults -point 'exec/opened kill'  what happens at one failpoint
 package main
 
 import (
@@ -35,6 +36,7 @@ var measures = []measure{
 	kills,
 	killsWhileOpening,
 	killsAtCalls,
+	atPoints,
 	power,
 	powerControl,
 	adopted,
@@ -110,6 +112,7 @@ func run(args []string, out, errOut io.Writer) int {
 	soak := flags.Bool("soak", false, "do many more of each: about an hour")
 	only := flags.String("run", "", "only the measures whose names match `REGEXP`")
 	list := flags.Bool("list", false, "show the measures and end")
+	point := flags.String("point", "", "only what of the measure points matches `REGEXP`, like \"exec/opened kill\"")
 	seed := flags.Uint64("seed", rand.Uint64(), "seed of the random numbers")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -119,10 +122,20 @@ func run(args []string, out, errOut io.Writer) int {
 		fmt.Fprintf(errOut, "faults: -run wants a regular expression, and there are no other words: %v %q\n", err, flags.Args())
 		return 2
 	}
+	takes, err := regexp.Compile(*point)
+	if err != nil {
+		fmt.Fprintf(errOut, "faults: -point wants a regular expression: %v\n", err)
+		return 2
+	}
 	var chosen []measure
 	for _, m := range measures {
-		if pattern.MatchString(m.name) {
+		switch {
+		case *point == "" && pattern.MatchString(m.name):
 			chosen = append(chosen, m)
+		case *point != "" && m.name == atPoints.name && pattern.MatchString(m.name):
+			if m = pointsMatching(takes); m.ci > 0 {
+				chosen = append(chosen, m)
+			}
 		}
 	}
 	if *list {
@@ -132,7 +145,7 @@ func run(args []string, out, errOut io.Writer) int {
 		return 0
 	}
 	if len(chosen) == 0 {
-		fmt.Fprintf(errOut, "faults: no measure's name matches %q; -list shows them\n", *only)
+		fmt.Fprintf(errOut, "faults: no measure matches -run %q -point %q; -list shows them\n", *only, *point)
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -72,7 +72,11 @@ func newDaemon(paths home.Paths, log *slog.Logger) *daemon {
 		environ:   os.Environ(),
 		lockLimit: lockLimit,
 		openStore: func(dir string, log *slog.Logger) (failingStore, error) {
-			return badger.Open(dir, badger.Options{Logger: log})
+			o := badger.Options{Logger: log}
+			if failpoint.Planted("small-journal") {
+				o.JournalBytes = 16 << 10 // its turns come soon
+			}
+			return badger.Open(dir, o)
 		},
 		ready: make(chan struct{}),
 	}

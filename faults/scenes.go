@@ -1,0 +1,460 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"berth/api"
+)
+
+// act is something that is done to a host.
+type act func(*stage, context.Context) error
+
+// scene is what is done to a host to reach points.
+type scene struct {
+	// Told are points at which an error can come, of which whoever asked is
+	// told then; overcome are those where the daemon may get over it. At the
+	// others no error can come.
+	told, overcome, others []string
+
+	// also arms other points, to get to those.
+	also string
+
+	// empty has it be done to a state folder that is not there yet.
+	empty bool
+
+	// before is done by a daemon to which nothing happens.
+	before act
+
+	// do is done once the point is armed. Nil is the start of a daemon.
+	do act
+
+	// ends says that the daemon may end itself after an error, stops that it
+	// is asked to end.
+	ends, stops bool
+
+	// after cleans up, with a daemon to which nothing happens any more.
+	after act
+}
+
+// takes are what happens in a scene, one after the other.
+func (sc scene) takes() (takes []take) {
+	add := func(points, actions []string, told bool) {
+		for _, point := range points {
+			for _, action := range actions {
+				takes = append(takes, take{sc, point, action, told && action == "error"})
+			}
+		}
+	}
+	add(sc.told, actions, true)
+	add(sc.overcome, actions, false)
+	add(sc.others, actionsWithoutError, false)
+	return takes
+}
+
+// What can happen at a point, and at one at which no error can come.
+var (
+	actions             = []string{"kill", "error", "delay"}
+	actionsWithoutError = []string{"kill", "delay"}
+)
+
+// scenes are all that is done. Together they have every point of the source.
+var scenes = []scene{
+	{
+		told:   []string{"acquire/begun", "acquire/picked", "acquire/probed", "acquire/writing"},
+		others: []string{"acquire/written", "acquire/committed"},
+		do:     (*stage).acquireOne,
+		after:  (*stage).releaseOne,
+	},
+	{
+		told:   []string{"release/begun", "end/writing"},
+		others: []string{"release/ended", "end/written"},
+		before: (*stage).acquireOne,
+		do:     (*stage).releaseOne,
+	},
+	{
+		// The second release has to know what became of the first.
+		told:   []string{"settle/reading"},
+		others: []string{"settle/read"},
+		also:   "end/writing=error",
+		before: (*stage).acquireOne,
+		do: func(st *stage, ctx context.Context) error {
+			lease := st.leases[st.holder()]
+			return errors.Join(st.releaseOne(ctx), st.ReleaseLease(ctx, lease.id, lease.generation))
+		},
+	},
+	{
+		overcome: []string{"recheck/looked"},
+		others:   []string{"aside/found", "recheck/listed"},
+		do: func(st *stage, ctx context.Context) error {
+			l, err := net.Listen("tcp", ":28000")
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			_, err = st.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"blocked"}, Holder: "nobody"})
+			if err == nil {
+				st.figure.broken("port 28000 was leased, and something listens on it")
+			}
+			if refused(err) {
+				return nil
+			}
+			return err
+		},
+		after: func(st *stage, ctx context.Context) error {
+			list, err := st.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"blocked"}, Holder: "somebody"})
+			if err != nil {
+				return err
+			}
+			return st.ReleaseLease(ctx, list[0].ID, list[0].Generation)
+		},
+	},
+	{
+		told:   []string{"range/begun", "range/closed"},
+		others: []string{"range/written", "range/changed"},
+		do:     (*stage).addTwo,
+		after:  (*stage).deleteTwo,
+	},
+	{
+		told:   []string{"archive/begun"},
+		others: []string{"archive/written"},
+		do:     (*stage).archive,
+	},
+	{
+		told:   []string{"unarchive/read"},
+		others: []string{"unarchive/changed"},
+		before: func(st *stage, ctx context.Context) error {
+			if err := st.addTwo(ctx); err != nil {
+				return err
+			}
+			if _, err := st.ArchiveRanges(ctx, "two"); err != nil {
+				return err
+			}
+			return st.deleteTwo(ctx)
+		},
+		do: func(st *stage, ctx context.Context) error {
+			_, err := st.RestoreRanges(ctx, "two")
+			return st.changed(err, true, "range two-a", "range two-b")
+		},
+		after: (*stage).deleteTwo,
+	},
+	{
+		told:   []string{"intent/read", "intent/planned", "intent/begun", "intent/chunk"},
+		others: []string{"intent/applied", "intent/whole", "intent/swept"},
+		do:     (*stage).addMany,
+		after:  (*stage).deleteMany,
+	},
+	{
+		told:   []string{"undo/fenced", "undo/chunk", "undo/undone"},
+		others: []string{"undo/ended"},
+		also:   "intent/chunk=error@2",
+		do:     (*stage).addMany,
+		after:  (*stage).deleteMany,
+	},
+	{
+		told:   []string{"exec/resolved", "exec/planned", "exec/folder", "exec/gated", "exec/prepared"},
+		others: []string{"exec/committed", "exec/listed", "exec/opening", "exec/opened", "exec/executed"},
+		do:     func(st *stage, ctx context.Context) error { return st.execSome(ctx, 2) },
+		after: func(st *stage, ctx context.Context) error {
+			for len(st.processes) > 3 {
+				if err := st.killOne(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	},
+	{
+		told:     []string{"record/writing"},
+		overcome: []string{"exit/committing", "recuperate/begun", "recuperate/probing"},
+		others:   []string{"record/written", "stop/signalled", "exit/noticed", "exit/collected", "exit/committed", "exit/forgotten", "recuperate/probed", "recuperate/ended"},
+		before:   (*stage).withProcess,
+		do:       (*stage).killOne,
+	},
+	{
+		told:     []string{"restart/prepared"},
+		overcome: []string{"restart/completing"},
+		others:   []string{"restart/collected", "restart/written", "restart/executed"},
+		before:   (*stage).withProcess,
+		do:       (*stage).restartOne,
+	},
+	{
+		told:   []string{"deploy/staged", "deploy/unpacked", "deploy/placing", "deploy/placed", "deploy/synced"},
+		others: []string{"deploy/written"},
+		do:     (*stage).deployExtra,
+		after:  (*stage).undeployExtra,
+	},
+	{
+		told:     []string{"undeploy/chosen"},
+		overcome: []string{"undeploy/moved"},
+		others:   []string{"undeploy/written"},
+		before:   (*stage).deployExtra,
+		do:       (*stage).undeployExtra,
+		after:    (*stage).undeployExtra,
+	},
+	{
+		// The store opens itself anew, and what was asked for is done then.
+		overcome: []string{"journal/writing", "journal/written"},
+		others:   []string{"journal/synced", "journal/published"},
+		do:       (*stage).acquireOne,
+		after:    (*stage).releaseOne,
+		ends:     true,
+	},
+	{
+		overcome: []string{"checkpoint/begun"},
+		others:   []string{"checkpoint/due", "checkpoint/turned", "checkpoint/written", "checkpoint/applied"},
+		do: func(st *stage, ctx context.Context) error {
+			for range 200 { // more than a file of the journal has
+				if err := st.archive(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		ends: true,
+	},
+	{
+		told:     []string{"serve/locked", "serve/held", "store/locked", "recover/replayed", "recover/finished", "serve/stored", "serve/leases", "adopt/begun", "adopt/listed", "adopt/swept", "serve/adopted"},
+		overcome: []string{"store/opened"},
+		others:   []string{"journal/opened", "store/ready", "adopt/looked", "adopt/gone", "adopt/one", "adopt/all", "serve/listening", "serve/answering"},
+		before:   (*stage).beforeAdoption,
+		ends:     true,
+		after:    (*stage).releaseOne,
+	},
+	{
+		told:  []string{"serve/named"},
+		empty: true,
+		ends:  true,
+	},
+	{
+		others: []string{"store/closing", "store/finished", "store/closed"},
+		before: (*stage).acquireOne,
+		do: func(st *stage, ctx context.Context) error {
+			if err := st.daemon.Signal(syscall.SIGTERM); err != nil {
+				return err
+			}
+			<-st.ended
+			return nil
+		},
+		stops: true,
+		after: (*stage).releaseOne,
+	},
+}
+
+// changed notes what a change of ranges or distributions has come to.
+func (st *stage) changed(err error, there bool, names ...string) error {
+	for _, name := range names {
+		switch {
+		case err == nil:
+			st.things[name] = there
+		case !st.refusedAtPoint(err):
+			st.doubtful[name] = true
+		}
+	}
+	return err
+}
+
+// refusedAtPoint reports whether an answer says that nothing was done.
+func (st *stage) refusedAtPoint(err error) bool {
+	var answer *api.Error
+	return refused(err) || errors.As(err, &answer) && answer.Code == api.CodeInternal
+}
+
+// compare holds the ranges and distributions against what is known of them. What
+// is doubtful is there as a whole or not at all.
+func (st *stage) compare(ctx context.Context, f *figure) error {
+	there := map[string]bool{}
+	ranges, err := st.Ranges(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, r := range ranges {
+		there["range "+r.Name] = true
+	}
+	distributions, err := st.Distributions(ctx, "", "")
+	if err != nil {
+		return err
+	}
+	for _, d := range distributions {
+		there["distribution "+d.Name] = true
+	}
+	doubtful := 0
+	for name := range st.doubtful {
+		if there[name] {
+			doubtful++
+		}
+	}
+	if doubtful != 0 && doubtful != len(st.doubtful) {
+		f.broken("half done: %d of %d ranges and distributions are there", doubtful, len(st.doubtful))
+	}
+	for name, want := range st.things {
+		if there[name] != want && !st.doubtful[name] {
+			f.broken("%s is there: %t, and was acknowledged: %t", name, there[name], want)
+		}
+	}
+	for name := range st.doubtful {
+		st.things[name] = there[name]
+	}
+	clear(st.doubtful)
+	for name := range st.things {
+		st.things[name] = there[name]
+	}
+	return nil
+}
+
+// many are ranges that are more than a batch takes.
+func many() (ranges []api.Range, names []string) {
+	for i := range 150 {
+		r := api.Range{Name: fmt.Sprintf("many-%03d", i), Min: 30000 + i, Max: 30000 + i}
+		ranges, names = append(ranges, r), append(names, "range "+r.Name)
+	}
+	return ranges, names
+}
+
+func (st *stage) addMany(ctx context.Context) error {
+	ranges, names := many()
+	for _, name := range names {
+		st.things[name] = false
+	}
+	_, err := st.AddRanges(ctx, api.AddRanges{Ranges: ranges})
+	return st.changed(err, true, names...)
+}
+
+func (st *stage) deleteRanges(ctx context.Context, pattern string) error {
+	deleted, err := st.DeleteRanges(ctx, pattern, true)
+	for _, r := range deleted.Deleted {
+		st.things["range "+r.Name] = false
+	}
+	return err
+}
+
+func (st *stage) deleteMany(ctx context.Context) error { return st.deleteRanges(ctx, "many-*") }
+
+func (st *stage) addTwo(ctx context.Context) error {
+	two := []api.Range{{Name: "two-a", Min: 29000, Max: 29001}, {Name: "two-b", Min: 29002, Max: 29003}}
+	_, err := st.AddRanges(ctx, api.AddRanges{Ranges: two})
+	return st.changed(err, true, "range two-a", "range two-b")
+}
+
+func (st *stage) deleteTwo(ctx context.Context) error { return st.deleteRanges(ctx, "two-*") }
+
+func (st *stage) archive(ctx context.Context) error {
+	_, err := st.ArchiveRanges(ctx, "kept")
+	return err
+}
+
+func (st *stage) holder() string { return fmt.Sprint("stage-", st.n) }
+
+var errNotDone = errors.New("it was not done")
+
+func done(ok bool) error {
+	if ok {
+		return nil
+	}
+	return errNotDone
+}
+
+func (st *stage) acquireOne(ctx context.Context) error {
+	return done(st.acquire(ctx, st.host, st.holder()))
+}
+
+func (st *stage) releaseOne(ctx context.Context) error {
+	if _, ok := st.leases[st.holder()]; !ok {
+		return nil
+	}
+	return done(st.release(ctx, st.host, st.holder()))
+}
+
+// execOne starts processes; all are in the ledger afterwards.
+func (st *stage) execSome(ctx context.Context, n int) error {
+	out, err := st.Exec(ctx, api.Exec{Distribution: "demo", Version: "1.0", Profile: "test", Name: "server", Instances: n, WaitSeconds: patience.Seconds()})
+	if err != nil {
+		var answer *api.Error
+		st.lost = !errors.As(err, &answer) || answer.Code == api.CodeStore
+		return err
+	}
+	for _, p := range out.Processes {
+		st.processes[p.ID] = true
+	}
+	return nil
+}
+
+func (st *stage) anyProcess() (id int) {
+	for id := range st.processes {
+		return id
+	}
+	return 0
+}
+
+func (st *stage) killOne(ctx context.Context) error {
+	id := st.anyProcess()
+	_, err := st.Kill(ctx, api.Kill{Selector: api.Selector{IDs: []int{id}}, Hard: true, WaitSeconds: patience.Seconds()})
+	delete(st.processes, id)
+	st.lost = err != nil
+	return err
+}
+
+func (st *stage) restartOne(ctx context.Context) error {
+	id := st.anyProcess()
+	before, err := st.Processes(ctx, api.Selector{IDs: []int{id}}, false)
+	if err != nil {
+		return err
+	}
+	after, err := st.Restart(ctx, api.Restart{Selector: api.Selector{IDs: []int{id}}, Hard: true, WaitSeconds: patience.Seconds()})
+	if err != nil {
+		delete(st.processes, id) // where it could not be started again, it has ended
+		st.lost = true
+		return err
+	}
+	if after.Processes[0].Ports[0].Port != before[0].Ports[0].Port {
+		st.figure.broken("process %d was restarted on port %d, and had %d", id, after.Processes[0].Ports[0].Port, before[0].Ports[0].Port)
+	}
+	return nil
+}
+
+func (st *stage) extra() string { return fmt.Sprint("extra-", st.n) }
+
+func (st *stage) deployExtra(ctx context.Context) error {
+	text := fmt.Sprintf(`<distribution name=%q version="1.0"><process name="p"><generic profile="test"><arg value="true"/></generic></process></distribution>`, st.extra())
+	st.things["distribution "+st.extra()] = false
+	_, err := st.Deploy(ctx, "corus.xml", strings.NewReader(text))
+	return st.changed(err, true, "distribution "+st.extra())
+}
+
+func (st *stage) undeployExtra(ctx context.Context) error {
+	_, err := st.Undeploy(ctx, st.extra(), "*")
+	return st.changed(err, false, "distribution "+st.extra())
+}
+
+// beforeAdoption has one process end, and another one live, without a daemon.
+func (st *stage) beforeAdoption(ctx context.Context) error {
+	if n := 2 - len(st.processes); n > 0 {
+		if err := st.execSome(ctx, n); err != nil {
+			return err
+		}
+	}
+	ps, err := st.Processes(ctx, api.Selector{}, false)
+	if err != nil {
+		return err
+	}
+	if err := st.acquireOne(ctx); err != nil {
+		return err
+	}
+	st.host.kill()
+	if err := syscall.Kill(ps[0].PID, syscall.SIGKILL); err != nil {
+		return err
+	}
+	delete(st.processes, ps[0].ID)
+	return nil
+}
+
+func (st *stage) withProcess(ctx context.Context) error {
+	if len(st.processes) > 0 {
+		return nil
+	}
+	return st.execSome(ctx, 1)
+}

@@ -12,6 +12,7 @@ import (
 
 	"berth/descriptor"
 	"berth/internal/failpoint"
+	"berth/launcher/gate"
 	"berth/lease"
 	"berth/store"
 
@@ -281,7 +282,15 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 	}()
 	// From here on, nobody's hanging up leaves it half done.
 	ctx = context.WithoutCancel(ctx)
-	started, warnings, err := l.prepareAll(processes, definitions, handovers)
+	var together *gate.Group
+	if len(processes) > 1 {
+		if together, err = gate.NewGroup(); err != nil {
+			l.Leases.Abort(plan)
+			return nil, nil, err
+		}
+		defer together.Close()
+	}
+	started, warnings, err := l.prepareAll(processes, definitions, handovers, together)
 	if err == nil {
 		if err = failpoint.Fail("exec/prepared"); err != nil {
 			l.undo(processes, started)
@@ -307,6 +316,9 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 		l.undo(processes, started)
 		return nil, warnings, err
 	}
+	if err == nil && together != nil {
+		together.Open()
+	}
 	for i, s := range started {
 		u := newUnit(l, processes[i], s.handle)
 		u.incarnation, u.passed, u.handover = s, make(chan struct{}), handovers[i]
@@ -330,7 +342,7 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 
 // prepareAll prepares processes, all or none, as many at a time as there are
 // processors: most of it is the kernel's work, on folders and files above all.
-func (l *Launcher) prepareAll(processes []Process, definitions []definition, handovers []handover) (started []*incarnation, warnings []string, err error) {
+func (l *Launcher) prepareAll(processes []Process, definitions []definition, handovers []handover, together *gate.Group) (started []*incarnation, warnings []string, err error) {
 	started = make([]*incarnation, len(processes))
 	said := make([][]string, len(processes))
 	var group errgroup.Group
@@ -341,7 +353,7 @@ func (l *Launcher) prepareAll(processes []Process, definitions []definition, han
 			if failed.Load() {
 				return nil
 			}
-			started[i], said[i], err = l.prepare(processes[i], definitions[i], handovers[i])
+			started[i], said[i], err = l.prepare(processes[i], definitions[i], handovers[i], together)
 			if err != nil {
 				l.removeDir(processes[i].ID)
 				failed.Store(true)

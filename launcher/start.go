@@ -45,8 +45,8 @@ func (i *incarnation) abandon() {
 }
 
 // prepare makes the folder of a process and starts its command behind a gate.
-// It returns the warnings of the command line. Nothing runs before the gate is opened.
-func (l *Launcher) prepare(p Process, d definition, h handover) (*incarnation, []string, error) {
+// It returns the warnings of the command line. The gate is one of a group unless that is nil. Nothing runs before the gate is opened.
+func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.Group) (*incarnation, []string, error) {
 	cmd, err := l.command(p, d, h.environ())
 	switch {
 	case errors.Is(err, cmdline.ErrUnsupported):
@@ -78,7 +78,7 @@ func (l *Launcher) prepare(p Process, d definition, h handover) (*incarnation, [
 	}
 	command := gate.Command{
 		Path: path, Args: cmd.Args, Env: cmd.Env, Dir: d.distribution.Dir,
-		Files: []*os.File{in, out, out},
+		Files: []*os.File{in, out, out}, Group: together,
 	}
 	if files := h.files(); len(files) > 0 {
 		command.Files, command.PIDEnv = append(command.Files[:firstHanded:firstHanded], files...), "LISTEN_PID"
@@ -205,7 +205,7 @@ func (u *unit) prepareAgain(p *Process, commit func(store.Batch) error) (*incarn
 	if err := u.handOverAgain(*p, d.process); err != nil {
 		return nil, err
 	}
-	i, _, err := u.l.prepare(*p, d, u.handover)
+	i, _, err := u.l.prepare(*p, d, u.handover, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ type block struct {
 	mask                  uint64 // the empty signal set
 	read                  uint64 // where the byte from the gate goes
 	step, errno           uint64
+	group                 uintptr // of the word that opens it with others, or 0
 	clone                 cloneArgs
 	pidfd                 int32 // written by the kernel
 }
@@ -206,6 +207,9 @@ func newBlock(c *Command, sources []int) (m []byte, b *block, pidAt int, err err
 	b.argv, b.envp = base+uintptr(argvAt), base+uintptr(envpAt)
 	b.files, b.nfiles = base+uintptr(filesAt), uint64(len(files))
 	b.gate = uint64(sources[len(sources)-1])
+	if c.Group != nil {
+		b.group = c.Group.address()
+	}
 	b.clone = cloneArgs{
 		flags:      unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
 		pidfd:      uint64(uintptr(unsafe.Pointer(&b.pidfd))),

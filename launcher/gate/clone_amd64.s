@@ -12,6 +12,8 @@
 #define BLOCK_BYTE   64
 #define BLOCK_STEP   72
 #define BLOCK_ERRNO  80
+#define BLOCK_GROUP  88
+#define BLOCK_CLONE  96
 
 #define SYS_read           0
 #define SYS_write          1
@@ -36,7 +38,7 @@
 // number of files, R14 a counter.
 TEXT ·clone3(SB), NOSPLIT|NOFRAME, $0-16
 	MOVQ b+0(FP), R12
-	LEAQ 88(R12), DI            // clone_args follows the block's other fields
+	LEAQ BLOCK_CLONE(R12), DI
 	MOVQ $88, SI                // its size
 	MOVQ $SYS_clone3, AX
 	SYSCALL
@@ -107,8 +109,17 @@ wait:
 	CMPQ AX, $-EINTR
 	JEQ  wait
 	CMPQ AX, $1
-	JNE  die                    // end of file: the parent is gone or does not want it
+	JEQ  exec
+	TESTQ AX, AX
+	JNZ  die
+	MOVQ BLOCK_GROUP(R12), DI   // end of file: the parent is gone or does not want it,
+	TESTQ DI, DI
+	JZ   die
+	MOVL (DI), AX
+	TESTL AX, AX
+	JZ   die                    // or has opened all gates of the group
 
+exec:
 	MOVQ BLOCK_PATH(R12), DI
 	MOVQ BLOCK_ARGV(R12), SI
 	MOVQ BLOCK_ENVP(R12), DX

@@ -3,7 +3,7 @@
 // command until the gate is opened. Its starter can so write down who it is
 // first; if the starter dies before it opens the gate, the child reads the end
 // of the file from the gate and exits, and nothing was ever run that is not
-// written down.
+// written down. Several gates can be opened at one instant, see [Group].
 //
 // # How
 //

@@ -36,6 +36,9 @@ type Command struct {
 
 	// Files become descriptors 0, 1, 2 and so on. All others are closed.
 	Files []*os.File
+
+	// Group, unless it is nil, is what opens the gate together with others.
+	Group *Group
 }
 
 // validate refuses what execve could not be given.
@@ -159,7 +162,7 @@ func (c *Child) Executed(ctx context.Context) error {
 	}
 }
 
-// Abandon ends a child whose gate was not opened: it reads the end of the file
+// Abandon ends a child whose gate was not opened, nor its group: it reads the end of the file
 // and exits. The caller still waits for it.
 func (c *Child) Abandon() {
 	c.mu.Lock()
@@ -209,6 +212,11 @@ func startWith(c Command, start func(*Command, *os.File, int) (*Child, error)) (
 		return nil, err
 	}
 	child.path, child.conn = c.Path, conn
+	if c.Group != nil {
+		c.Group.join()
+		release := child.release
+		child.release = func() { release(); c.Group.leave() }
+	}
 	return child, nil
 }
 

@@ -60,18 +60,47 @@ func report() {
 	_ = json.NewEncoder(os.Stdout).Encode(g)
 }
 
-// starter is a daemon that dies while a child waits behind its gate.
+// starter is a daemon that dies while children wait behind their gates; GROUP
+// has it start three of a group, and open that and one of the gates.
 func starter() {
-	way, file := gate.Ways[os.Getenv("WAY")], os.Getenv("TOUCH")
+	way, file, grouped := gate.Ways[os.Getenv("WAY")], os.Getenv("TOUCH"), os.Getenv("GROUP")
 	null, _ := os.Open(os.DevNull)
-	child, err := way(gate.Command{Path: "/bin/sh", Args: []string{"sh", "-c", "echo ran > " + file}, Files: []*os.File{null, null, null}})
-	if err != nil {
-		fmt.Println("error", err)
-		os.Exit(1)
+	var group *gate.Group
+	n := 1
+	check := func(err error) {
+		if err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
 	}
-	fmt.Println(child.PID)
+	if grouped != "" {
+		var err error
+		group, err = gate.NewGroup()
+		check(err)
+		n = childrenOfGroup
+	}
+	var children []*gate.Child
+	for i := range n {
+		child, err := way(gate.Command{
+			Path: "/bin/sh", Args: []string{"sh", "-c", "echo ran > " + file + strconv.Itoa(i)},
+			Files: []*os.File{null, null, null}, Group: group,
+		})
+		check(err)
+		children = append(children, child)
+	}
+	if grouped == "open" {
+		group.Open()
+		group.Close()
+		check(children[1].Open())
+		check(children[1].Executed(context.Background()))
+	}
+	for _, child := range children {
+		fmt.Println(child.PID)
+	}
 	select {}
 }
+
+const childrenOfGroup = 3
 
 // run starts a command, opens its gate, and returns its output and wait status.
 func run(t *testing.T, start func(gate.Command) (*gate.Child, error), c gate.Command) (string, syscall.WaitStatus, error) {
@@ -260,48 +289,115 @@ func TestNothingRunsBeforeTheGateOpens(t *testing.T) {
 	})
 }
 
-func TestStarterKilledWhileTheChildWaits(t *testing.T) {
-	for way := range gate.Ways {
-		t.Run(way, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "ran")
-			cmd := exec.Command("/proc/self/exe")
-			cmd.Args[0] = starterName
-			cmd.Env = append(os.Environ(), "WAY="+way, "TOUCH="+file)
-			out, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			var pid int
-			if _, err := fmt.Fscan(out, &pid); err != nil {
-				t.Fatal(err)
-			}
-			pidfd, err := unix.PidfdOpen(pid, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer unix.Close(pidfd)
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			_ = cmd.Wait()
-			for {
-				n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 20_000)
-				if errors.Is(err, unix.EINTR) {
-					continue
+func TestStarterKilledWhileChildrenWait(t *testing.T) {
+	for _, tt := range []struct {
+		group       string
+		start, runs int
+	}{
+		{"", 1, 0},
+		{"made", childrenOfGroup, 0},
+		{"open", childrenOfGroup, childrenOfGroup},
+	} {
+		for way := range gate.Ways {
+			t.Run(way+" "+tt.group, func(t *testing.T) {
+				dir := t.TempDir()
+				cmd := exec.Command("/proc/self/exe")
+				cmd.Args[0] = starterName
+				cmd.Env = append(os.Environ(), "WAY="+way, "TOUCH="+filepath.Join(dir, "ran"), "GROUP="+tt.group)
+				out, err := cmd.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
 				}
-				if n != 1 || err != nil {
-					t.Fatalf("the child outlived its starter: %d, %v", n, err)
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
 				}
-				break
-			}
-			if _, err := os.Stat(file); err == nil {
-				t.Error("the command ran")
-			}
-		})
+				var pidfds []int
+				for range tt.start {
+					var pid int
+					if _, err := fmt.Fscan(out, &pid); err != nil {
+						t.Fatal(err)
+					}
+					pidfd, err := unix.PidfdOpen(pid, 0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer unix.Close(pidfd)
+					pidfds = append(pidfds, pidfd)
+				}
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				_ = cmd.Wait()
+				for _, pidfd := range pidfds {
+					awaitExit(t, pidfd)
+				}
+				ran, err := os.ReadDir(dir)
+				if err != nil || len(ran) != tt.runs {
+					t.Errorf("%d of %d commands ran, want %d (%v)", len(ran), tt.start, tt.runs, err)
+				}
+			})
+		}
 	}
+}
+
+func awaitExit(t *testing.T, pidfd int) {
+	t.Helper()
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 20_000)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if n != 1 || err != nil {
+			t.Fatalf("the child outlived its starter: %d, %v", n, err)
+		}
+		return
+	}
+}
+
+// The children of an open group still wait each for its own gate, and a group
+// that was closed by its maker is there for them.
+func TestGroup(t *testing.T) {
+	eachWay(t, func(t *testing.T, start func(gate.Command) (*gate.Child, error)) {
+		group, err := gate.NewGroup()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer null.Close()
+		var children []*gate.Child
+		for i := range childrenOfGroup {
+			child, err := start(gate.Command{Path: "/bin/sh", Args: []string{"sh", "-c", fmt.Sprintf("echo %d", i)}, Files: []*os.File{null, w, null}, Group: group})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(child.PIDFD())
+			children = append(children, child)
+		}
+		w.Close()
+		group.Open()
+		group.Close()
+		// One after the other, the last first.
+		for i := len(children) - 1; i >= 0; i-- {
+			if err := children[i].Open(); err != nil {
+				t.Error(err)
+			}
+			if err := children[i].Executed(t.Context()); err != nil {
+				t.Error(err)
+			}
+			reap(t, children[i].PID)
+		}
+		if out, err := io.ReadAll(r); err != nil || string(out) != "2\n1\n0\n" {
+			t.Errorf("they printed %q, %v", out, err)
+		}
+	})
 }
 
 func TestErrors(t *testing.T) {

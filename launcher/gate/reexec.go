@@ -21,6 +21,7 @@ const gateName = "berth-gate"
 type order struct {
 	Path, Dir, PIDEnv string
 	Args, Env         []string
+	Grouped           bool // the descriptor after the gate is the group's
 }
 
 // startByExec makes the child by executing the running program again. It is
@@ -35,6 +36,9 @@ func startByExec(c *Command, conn *os.File, theirs int) (*Child, error) {
 
 	pidfd := -1
 	files := append(append([]*os.File(nil), c.Files...), gateFile)
+	if c.Group != nil {
+		files = append(files, c.Group.file)
+	}
 	process, err := os.StartProcess("/proc/self/exe", []string{gateName, strconv.Itoa(len(c.Files))}, &os.ProcAttr{
 		Env:   []string{},
 		Files: files,
@@ -50,7 +54,7 @@ func startByExec(c *Command, conn *os.File, theirs int) (*Child, error) {
 		child.pidfd, err = unix.PidfdOpen(child.PID, 0)
 	}
 	if err == nil {
-		err = gob.NewEncoder(conn).Encode(order{Path: c.Path, Dir: c.Dir, PIDEnv: c.PIDEnv, Args: c.Args, Env: c.Env})
+		err = gob.NewEncoder(conn).Encode(order{Path: c.Path, Dir: c.Dir, PIDEnv: c.PIDEnv, Args: c.Args, Env: c.Env, Grouped: c.Group != nil})
 	}
 	if err != nil {
 		// Without its command the child reads the end of the file and exits.
@@ -105,11 +109,18 @@ func Main() {
 			report(StepDir, err)
 		}
 	}
-	if _, err := gate.ReadByte(); err != nil {
+	if _, err := gate.ReadByte(); err != nil && !(err == io.EOF && c.Grouped && groupIsOpen(n+1)) {
 		os.Exit(127)
 	}
 	// Exec also gives the program the limit of open files that this one had.
 	report(StepExec, syscall.Exec(c.Path, c.Args, c.Env))
+}
+
+// groupIsOpen reads the file of a group.
+func groupIsOpen(fd int) bool {
+	var open [groupSize]byte
+	n, err := unix.Pread(fd, open[:], 0)
+	return err == nil && n == groupSize && open != [groupSize]byte{}
 }
 
 // unread reads the gate a byte at a time where asked, so that a decoder takes

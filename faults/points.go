@@ -16,8 +16,8 @@ import (
 // take is something that happens at a point of a scene.
 type take struct {
 	scene
-	point, action string
-	refused       bool // whoever asked has to be told of it
+	point, nth, action string // the second time that the point is reached where nth is @2
+	refused            bool   // whoever asked has to be told of it
 }
 
 func (t take) String() string { return t.point + " " + t.action }
@@ -107,6 +107,12 @@ type stage struct {
 	// doubtful those of which that is not known.
 	things   map[string]bool
 	doubtful map[string]bool
+
+	// doubtfulExec is how many instances an exec has that was not answered.
+	doubtfulExec int
+
+	// restarted are the ports of processes whose restart was not answered.
+	restarted map[int]int
 }
 
 // emptyStage is one whose daemon can be armed, and was never started.
@@ -116,7 +122,7 @@ func (s *suite) emptyStage() (*stage, error) {
 		return nil, err
 	}
 	h.env = append(h.env, "BERTH_FAILPOINT=@"+filepath.Join(h.dir, "armed"), "BERTH_FAILPOINTS_REACHED="+filepath.Join(h.dir, "reached"), "BERTH_PLANTED=small-journal")
-	st := &stage{host: h, ledger: newLedger(), wait: patience / 4, things: map[string]bool{}, doubtful: map[string]bool{}}
+	st := &stage{host: h, ledger: newLedger(), wait: patience / 4, things: map[string]bool{}, doubtful: map[string]bool{}, restarted: map[int]int{}}
 	return st, st.arm("")
 }
 
@@ -191,12 +197,17 @@ func (st *stage) play(ctx context.Context, t take, f *figure) (bool, error) {
 	if err := os.WriteFile(filepath.Join(st.dir, "reached"), nil, 0o600); err != nil {
 		return false, err
 	}
-	armed := t.point + "=" + t.action
+	armed := t.point + "=" + t.action + t.nth
 	if t.also != "" {
 		armed = t.also + ";" + armed
 	}
 	if err := st.arm(armed); err != nil {
 		return false, err
+	}
+	// While the daemon dawdles others have what they ask for.
+	rival := func() {}
+	if t.action == "delay" && t.do != nil {
+		rival = st.rival(ctx)
 	}
 	var done error
 	if t.do != nil {
@@ -208,6 +219,7 @@ func (st *stage) play(ctx context.Context, t take, f *figure) (bool, error) {
 		done = st.host.answers(ctx)
 	}
 	happened, err := st.happens(ctx, t)
+	rival()
 	if err != nil {
 		return false, err
 	}
@@ -225,9 +237,14 @@ func (st *stage) play(ctx context.Context, t take, f *figure) (bool, error) {
 	if err := st.comesBack(ctx, t, happened, f); err != nil {
 		return happened, err
 	}
+	known := len(st.processes)
 	if err := st.verify(ctx, st.host, f); err != nil {
 		return happened, err
 	}
+	if n := len(st.processes) - known; st.doubtfulExec != 0 && n != 0 && n != st.doubtfulExec {
+		f.broken("half done: %d of %d instances run", n, st.doubtfulExec)
+	}
+	st.doubtfulExec = 0
 	if err := st.compare(ctx, f); err != nil {
 		return happened, err
 	}
@@ -237,6 +254,27 @@ func (st *stage) play(ctx context.Context, t take, f *figure) (bool, error) {
 		}
 	}
 	return happened, nil
+}
+
+// rival has another client acquire and release leases until the returned function
+// is called.
+func (st *stage) rival(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for i := 0; ctx.Err() == nil; i++ {
+			holder := fmt.Sprintf("rival-%d-%d", st.n, i)
+			// What was begun is ended, for the ledger to know of it.
+			if ctx := context.WithoutCancel(ctx); !st.acquire(ctx, st.host, holder) || !st.release(ctx, st.host, holder) {
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // comesBack waits until a daemon has ended that has to, or may, and starts the

@@ -16,7 +16,8 @@ type act func(*stage, context.Context) error
 
 // scene is what is done to a host to reach points.
 type scene struct {
-	// Told are points at which an error can come, of which whoever asked is
+	// Points are names, with @2 where it shall be the second time that one is
+	// reached. Told are points at which an error can come, of which whoever asked is
 	// told then; overcome are those where the daemon may get over it. At the
 	// others no error can come.
 	told, overcome, others []string
@@ -46,7 +47,11 @@ func (sc scene) takes() (takes []take) {
 	add := func(points, actions []string, told bool) {
 		for _, point := range points {
 			for _, action := range actions {
-				takes = append(takes, take{sc, point, action, told && action == "error"})
+				name, nth, again := strings.Cut(point, "@")
+				if again {
+					nth = "@" + nth
+				}
+				takes = append(takes, take{scene: sc, point: name, nth: nth, action: action, refused: told && action == "error"})
 			}
 		}
 	}
@@ -83,7 +88,9 @@ var scenes = []scene{
 		also:   "end/writing=error",
 		before: (*stage).acquireOne,
 		do: func(st *stage, ctx context.Context) error {
+			st.mu.Lock()
 			lease := st.leases[st.holder()]
+			st.mu.Unlock()
 			return errors.Join(st.releaseOne(ctx), st.ReleaseLease(ctx, lease.id, lease.generation))
 		},
 	},
@@ -156,8 +163,8 @@ var scenes = []scene{
 		after:  (*stage).deleteMany,
 	},
 	{
-		told:   []string{"exec/resolved", "exec/planned", "exec/folder", "exec/gated", "exec/prepared"},
-		others: []string{"exec/committed", "exec/listed", "exec/opening", "exec/opened", "exec/executed"},
+		told:   []string{"exec/resolved", "exec/planned", "exec/folder@2", "exec/gated@2", "exec/prepared"},
+		others: []string{"exec/committed", "exec/listed", "exec/opening@2", "exec/opened", "exec/executed"},
 		do:     func(st *stage, ctx context.Context) error { return st.execSome(ctx, 2) },
 		after: func(st *stage, ctx context.Context) error {
 			for len(st.processes) > 3 {
@@ -265,7 +272,8 @@ func (st *stage) refusedAtPoint(err error) bool {
 }
 
 // compare holds the ranges and distributions against what is known of them. What
-// is doubtful is there as a whole or not at all.
+// is doubtful is there as a whole or not at all. A process whose restart had no
+// answer has its port.
 func (st *stage) compare(ctx context.Context, f *figure) error {
 	there := map[string]bool{}
 	ranges, err := st.Ranges(ctx, "")
@@ -300,6 +308,16 @@ func (st *stage) compare(ctx context.Context, f *figure) error {
 		st.things[name] = there[name]
 	}
 	clear(st.doubtful)
+	ps, err := st.Processes(ctx, api.Selector{}, false)
+	if err != nil {
+		return err
+	}
+	for _, p := range ps {
+		if port, ok := st.restarted[p.ID]; ok && p.Ports[0].Port != port {
+			f.broken("process %d has port %d after a restart, and had %d", p.ID, p.Ports[0].Port, port)
+		}
+	}
+	clear(st.restarted)
 	for name := range st.things {
 		st.things[name] = there[name]
 	}
@@ -363,7 +381,10 @@ func (st *stage) acquireOne(ctx context.Context) error {
 }
 
 func (st *stage) releaseOne(ctx context.Context) error {
-	if _, ok := st.leases[st.holder()]; !ok {
+	st.mu.Lock()
+	_, ok := st.leases[st.holder()]
+	st.mu.Unlock()
+	if !ok {
 		return nil
 	}
 	return done(st.release(ctx, st.host, st.holder()))
@@ -374,7 +395,9 @@ func (st *stage) execSome(ctx context.Context, n int) error {
 	out, err := st.Exec(ctx, api.Exec{Distribution: "demo", Version: "1.0", Profile: "test", Name: "server", Instances: n, WaitSeconds: patience.Seconds()})
 	if err != nil {
 		var answer *api.Error
-		st.lost = !errors.As(err, &answer) || answer.Code == api.CodeStore
+		if st.lost = !errors.As(err, &answer) || answer.Code == api.CodeStore; st.lost {
+			st.doubtfulExec = n
+		}
 		return err
 	}
 	for _, p := range out.Processes {
@@ -404,16 +427,13 @@ func (st *stage) restartOne(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after, err := st.Restart(ctx, api.Restart{Selector: api.Selector{IDs: []int{id}}, Hard: true, WaitSeconds: patience.Seconds()})
-	if err != nil {
+	st.restarted[id] = before[0].Ports[0].Port
+	_, err = st.Restart(ctx, api.Restart{Selector: api.Selector{IDs: []int{id}}, Hard: true, WaitSeconds: patience.Seconds()})
+	if answer := (*api.Error)(nil); errors.As(err, &answer) {
 		delete(st.processes, id) // where it could not be started again, it has ended
 		st.lost = true
-		return err
 	}
-	if after.Processes[0].Ports[0].Port != before[0].Ports[0].Port {
-		st.figure.broken("process %d was restarted on port %d, and had %d", id, after.Processes[0].Ports[0].Port, before[0].Ports[0].Port)
-	}
-	return nil
+	return err // without an answer the next daemon completes it
 }
 
 func (st *stage) extra() string { return fmt.Sprint("extra-", st.n) }

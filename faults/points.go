@@ -248,6 +248,9 @@ func (st *stage) play(ctx context.Context, t take, f *figure) (bool, error) {
 	if err := st.compare(ctx, f); err != nil {
 		return happened, err
 	}
+	if err := st.portsComeBack(ctx, f); err != nil {
+		return happened, err
+	}
 	if t.after != nil {
 		if err := t.after(st, ctx); err != nil {
 			return happened, fmt.Errorf("after: %w", err)

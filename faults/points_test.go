@@ -136,3 +136,34 @@ func TestPlayAllCounts(t *testing.T) {
 		t.Errorf("%v, %v", f, err)
 	}
 }
+
+func TestPortsAmiss(t *testing.T) {
+	of := func(available, active []int, aside ...int) api.RangeStatus {
+		r := api.RangeStatus{Range: api.Range{Name: "r", Min: 1, Max: 3}, Available: available}
+		for _, port := range active {
+			r.Active = append(r.Active, api.ActivePort{Port: port})
+		}
+		for _, port := range aside {
+			r.SetAside = append(r.SetAside, api.SetAsidePort{Port: port, Reason: "in use"})
+		}
+		return r
+	}
+	for _, tt := range []struct {
+		name string
+		r    api.RangeStatus
+		says string
+	}{
+		{"good", of([]int{1, 3}, []int{2}), ""},
+		{"missing", of([]int{1}, []int{2}), "2 of the 3 ports"},
+		{"set aside", of([]int{1}, []int{2}, 3), "set aside: in use"},
+		{"pending", of([]int{1}, []int{2, 3}), "port 3 of r is active, and there is no lease"},
+		{"available and leased", of([]int{1, 2, 3}, nil), "port 2 of r is available and leased"},
+		{"twice", of([]int{1, 3}, []int{2, 2}), "listed twice"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := portsAmiss(tt.r, map[int]bool{2: true}); !strings.Contains(got, tt.says) || (got == "") != (tt.says == "") {
+				t.Errorf("it says %q, want %q", got, tt.says)
+			}
+		})
+	}
+}

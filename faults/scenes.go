@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 
 	"berth/api"
 )
@@ -322,6 +323,66 @@ func (st *stage) compare(ctx context.Context, f *figure) error {
 		st.things[name] = there[name]
 	}
 	return nil
+}
+
+// portsComeBack waits until each port of a range is either available or that of
+// a lease: none stays pending or set aside for ever.
+func (st *stage) portsComeBack(ctx context.Context, f *figure) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+		ranges, err := st.Ranges(ctx, "")
+		if err != nil {
+			return err
+		}
+		leases, err := st.Leases(ctx)
+		if err != nil {
+			return err
+		}
+		held := map[int]bool{}
+		for _, l := range leases {
+			held[l.Port] = true
+		}
+		why := ""
+		for _, r := range ranges {
+			if why = portsAmiss(r, held); why != "" {
+				break
+			}
+		}
+		if why == "" || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Now().After(deadline) {
+			f.broken("ports do not come back: %s", why)
+			return nil
+		}
+	}
+}
+
+// portsAmiss says what is amiss with the ports of a range, of which some are held
+// by leases.
+func portsAmiss(r api.RangeStatus, held map[int]bool) string {
+	if len(r.SetAside) > 0 {
+		return fmt.Sprintf("port %d of %s is set aside: %s", r.SetAside[0].Port, r.Name, r.SetAside[0].Reason)
+	}
+	listed := map[int]bool{}
+	for _, port := range r.Available {
+		if held[port] {
+			return fmt.Sprintf("port %d of %s is available and leased", port, r.Name)
+		}
+		listed[port] = true
+	}
+	for _, a := range r.Active {
+		if !held[a.Port] {
+			return fmt.Sprintf("port %d of %s is active, and there is no lease of it", a.Port, r.Name)
+		}
+		if listed[a.Port] {
+			return fmt.Sprintf("port %d of %s is listed twice", a.Port, r.Name)
+		}
+		listed[a.Port] = true
+	}
+	if n := r.Max - r.Min + 1; len(listed) != n {
+		return fmt.Sprintf("%d of the %d ports of %s are listed", len(listed), n, r.Name)
+	}
+	return ""
 }
 
 // many are ranges that are more than a batch takes.

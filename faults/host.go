@@ -26,6 +26,16 @@ type host struct {
 	home string
 	env  []string // more of the daemon's environment
 
+	// planted are bugs that the daemon shall have, and other switches of the
+	// tagged build.
+	planted []string
+
+	// decoys are the pids of processes that carry this folder's id and are not
+	// its daemons'.
+	decoys map[int]bool
+
+	decoyListens bool // on decoyPort
+
 	daemon *os.Process   // the last one that was started
 	ended  chan struct{} // closed when that has ended
 }
@@ -36,7 +46,7 @@ func (s *suite) newHost() (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{s: s, dir: dir}
+	h := &host{s: s, dir: dir, planted: slices.Clone(s.planted), decoys: map[int]bool{}}
 	h.useHome(filepath.Join(dir, "home"))
 	return h, nil
 }
@@ -58,7 +68,7 @@ func (h *host) start(wrapper ...string) error {
 	words := append(slices.Clone(wrapper), h.s.berth, "serve")
 	cmd := exec.Command(words[0], words[1:]...)
 	cmd.Env = append(environ(), "BERTH_HOME="+h.home, suiteVariable+"="+strconv.Itoa(os.Getpid()))
-	cmd.Env = append(cmd.Env, h.env...)
+	cmd.Env = append(append(cmd.Env, "BERTH_PLANTED="+strings.Join(h.planted, ",")), h.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return err
@@ -148,13 +158,18 @@ func (h *host) end() error {
 	return errors.Join(append(errs, os.RemoveAll(h.dir))...)
 }
 
+// stateID is the id of the state folder.
+func (h *host) stateID() (string, error) {
+	id, err := os.ReadFile(filepath.Join(h.home, "state-id"))
+	return string(bytes.TrimSpace(id)), err
+}
+
 // carriers are the pids of the processes that this folder's daemons started.
 func (h *host) carriers() ([]int, error) {
-	id, err := os.ReadFile(filepath.Join(h.home, "state-id"))
+	id, err := h.stateID()
 	if err != nil {
 		return nil, err
 	}
-	id = bytes.TrimSpace(id)
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
@@ -162,11 +177,11 @@ func (h *host) carriers() ([]int, error) {
 	var pids []int
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
+		if err != nil || h.decoys[pid] {
 			continue
 		}
 		// Of a zombie or another user's process there is nothing to read.
-		if value, ok, err := proc.EnvironValue(pid, "BERTH_STATE_ID"); err == nil && ok && value == string(id) {
+		if value, ok, err := proc.EnvironValue(pid, "BERTH_STATE_ID"); err == nil && ok && value == id {
 			pids = append(pids, pid)
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,7 +25,19 @@ var kills = measure{
 			return f, err
 		}
 		defer func() { err = finish(err, &f, h, decoys) }()
-		for f.done < n && ctx.Err() == nil {
+		h.kill()
+		for f.done < n && !s.caught(&f) && ctx.Err() == nil {
+			// Every other daemon turns its journal all the time.
+			h.planted = slices.Clone(s.planted)
+			if f.done%2 == 1 {
+				h.planted = append(h.planted, "small-journal")
+			}
+			if err := h.up(ctx); err != nil {
+				return f, err
+			}
+			if err := l.verify(ctx, h, &f); err != nil {
+				return f, err
+			}
 			acting, stop := context.WithCancel(ctx)
 			var actors sync.WaitGroup
 			for i := range 6 {
@@ -35,12 +49,12 @@ var kills = measure{
 			f.done++
 			stop()
 			actors.Wait()
-			if err := h.up(ctx); err != nil {
-				return f, err
-			}
-			if err := l.verify(ctx, h, &f); err != nil {
-				return f, err
-			}
+		}
+		if err := h.up(ctx); err != nil {
+			return f, err
+		}
+		if err := l.verify(ctx, h, &f); err != nil {
+			return f, err
 		}
 		f.note("%d answers held", l.answers)
 		return f, ctx.Err()
@@ -95,7 +109,7 @@ func (s *suite) loaded(ctx context.Context) (*host, *ledger, decoys, error) {
 	if err := h.deploy(ctx); err != nil {
 		return nil, nil, nil, err
 	}
-	d, err := newDecoys(4)
+	d, err := h.newDecoys(4)
 	return h, newLedger(), d, err
 }
 
@@ -108,24 +122,42 @@ func finish(err error, f *figure, h *host, d decoys) error {
 	return err
 }
 
-// decoys are strangers: nobody may signal them.
+// decoys are strangers: nobody may signal them, though some carry the id of the
+// state folder, and nobody may lease the port on which one of them listens.
 type decoys []decoy
 
 type decoy struct {
 	process *os.Process
 	ended   chan struct{}
+	socket  net.Listener // of the one that is this program
 }
 
-func newDecoys(n int) (decoys, error) {
-	var d decoys
+// decoyPort is the port on which a decoy listens.
+const decoyPort = firstLeasePort + 3
+
+func (h *host) newDecoys(n int) (decoys, error) {
+	state, err := h.stateID()
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", fmt.Sprint(":", decoyPort))
+	if err != nil {
+		return nil, err
+	}
+	h.decoyListens = true
+	d := decoys{{socket: l}}
 	for i := range n {
 		cmd := exec.Command("sleep", "100000")
 		cmd.Env = append(environ(), fmt.Sprint("BERTH_PROCESS_ID=", i+1))
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is not for them
+		if i%2 == 0 { // like one whose record is gone
+			cmd.Env = append(environ(), fmt.Sprint("BERTH_PROCESS_ID=", 1_000_000+i), "BERTH_STATE_ID="+state)
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is not for them
 		if err := cmd.Start(); err != nil {
 			return d, err
 		}
-		one := decoy{cmd.Process, make(chan struct{})}
+		h.decoys[cmd.Process.Pid] = true
+		one := decoy{process: cmd.Process, ended: make(chan struct{})}
 		go func() {
 			_ = cmd.Wait()
 			close(one.ended)
@@ -137,6 +169,10 @@ func newDecoys(n int) (decoys, error) {
 
 func (d decoys) end(f *figure) {
 	for _, one := range d {
+		if one.socket != nil {
+			_ = one.socket.Close()
+			continue
+		}
 		select {
 		case <-one.ended:
 			f.broken("stranger signalled: pid %d, which was none of the daemon's, has ended", one.process.Pid)

@@ -7,11 +7,13 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"berth/api"
+	"berth/proc"
 )
 
 // ledger is what clients were told: what is there, and what may be there
@@ -23,7 +25,7 @@ type ledger struct {
 	taken     map[string]bool // holders that an actor goes on with
 	processes map[int]bool    // ids that were acknowledged and not asked to end
 	lost      bool            // an exec or a kill has no answer
-	refusals  []string        // of execs, for which there is no reason
+	wrong     []string        // answers that should not have been
 	answers   int
 }
 
@@ -98,6 +100,9 @@ func (l *ledger) acquire(ctx context.Context, h *host, holder string) bool {
 		l.answers++
 		l.leases[holder] = held{list[0].ID, list[0].Generation, list[0].Port}
 		l.taken[holder] = true
+		if h.decoyListens && list[0].Port == decoyPort {
+			l.wrong = append(l.wrong, fmt.Sprintf("port %d was leased to %s, and a stranger listens on it", decoyPort, holder))
+		}
 	case !refused(err):
 		l.uncertain[holder] = true
 	}
@@ -108,6 +113,13 @@ func (l *ledger) release(ctx context.Context, h *host, holder string) bool {
 	l.mu.Lock()
 	what := l.leases[holder]
 	l.mu.Unlock()
+	if what.port%8 == 0 { // by somebody who has an older one
+		if err := h.ReleaseLease(ctx, what.id, what.generation+1); err == nil {
+			l.mu.Lock()
+			l.wrong = append(l.wrong, fmt.Sprintf("the lease of %s was ended by one who has another generation of it", holder))
+			l.mu.Unlock()
+		}
+	}
 	err := h.ReleaseLease(ctx, what.id, what.generation)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,9 +147,20 @@ func (l *ledger) actOnProcesses(ctx context.Context, h *host, random *rand.Rand)
 	slices.Sort(ids)
 	if len(ids) > 0 && (random.IntN(2) == 0 || len(ids) >= mostProcesses) {
 		id := ids[random.IntN(len(ids))]
-		_, err := h.Kill(ctx, api.Kill{Selector: api.Selector{IDs: []int{id}}, Hard: true, WaitSeconds: patience.Seconds()})
+		kill := api.Kill{Selector: api.Selector{IDs: []int{id}}, Hard: true, WaitSeconds: patience.Seconds()}
+		if random.IntN(2) == 0 {
+			kill.Hard, kill.WaitSeconds = false, 0
+		}
+		killed, err := h.Kill(ctx, kill)
+		early := ""
+		if err == nil && !kill.Hard {
+			early = h.freedEarly(ctx, killed)
+		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		if early != "" {
+			l.wrong = append(l.wrong, early)
+		}
 		delete(l.processes, id)
 		if err != nil {
 			l.lost = true
@@ -151,8 +174,8 @@ func (l *ledger) actOnProcesses(ctx context.Context, h *host, random *rand.Rand)
 	defer l.mu.Unlock()
 	if err != nil {
 		l.lost = true
-		if refused(err) {
-			l.refusals = append(l.refusals, err.Error())
+		if refused(err) || errors.Is(err, api.CodeInternal) || strings.Contains(err.Error(), "conflict") {
+			l.wrong = append(l.wrong, "an exec was refused: "+err.Error())
 		}
 		return false
 	}
@@ -161,6 +184,24 @@ func (l *ledger) actOnProcesses(ctx context.Context, h *host, random *rand.Rand)
 		l.processes[p.ID] = true
 	}
 	return true
+}
+
+// freedEarly tells which process still runs, though it was asked to end, and has
+// lost its lease.
+func (h *host) freedEarly(ctx context.Context, asked api.Affected) string {
+	leases, err := h.Leases(ctx)
+	if err != nil {
+		return ""
+	}
+	for _, p := range asked.Processes {
+		holds := slices.ContainsFunc(leases, func(a api.Lease) bool { return a.Process == p.ID })
+		// Looked at afterwards: what has begun to exit has no environment any more.
+		id, runs, err := proc.EnvironValue(p.PID, "BERTH_PROCESS_ID")
+		if !holds && err == nil && runs && id == strconv.Itoa(p.ID) {
+			return fmt.Sprintf("lost lease: that of process %d has ended, and it still runs", p.ID)
+		}
+	}
+	return ""
 }
 
 // verify compares a daemon that has just come up with what clients were told,
@@ -247,10 +288,10 @@ func (l *ledger) verifyProcesses(ps []api.Process, leases []api.Lease, h *host, 
 			delete(l.processes, id)
 		}
 	}
-	for _, why := range l.refusals {
-		f.broken("an exec was refused: %s", why)
+	for _, what := range l.wrong {
+		f.broken("%s", what)
 	}
-	l.lost, l.refusals = false, nil
+	l.lost, l.wrong = false, nil
 	carriers, err := h.carriers()
 	if err != nil {
 		f.broken("the processes of the machine cannot be read: %v", err)
@@ -265,6 +306,7 @@ func (l *ledger) verifyProcesses(ps []api.Process, leases []api.Lease, h *host, 
 // settled waits until all processes run and listen, and those that are about to
 // end have ended, and returns what runs.
 func (h *host) settled(ctx context.Context) ([]api.Process, error) {
+	soon := time.Now().Add(patience / 12) // then it is an orphan
 	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
 		ps, err := h.Processes(ctx, api.Selector{}, false)
 		if err != nil {
@@ -274,18 +316,18 @@ func (h *host) settled(ctx context.Context) ([]api.Process, error) {
 		for _, p := range ps {
 			pids[p.PID] = true
 		}
-		why := ""
+		why, unlisted := "", false
 		if i := slices.IndexFunc(ps, func(p api.Process) bool { return !runs(p) }); i >= 0 {
 			why = fmt.Sprintf("process %d is %s: %v", ps[i].ID, ps[i].Status, ps[i].Ports)
 		} else if carriers, err := h.carriers(); err == nil {
 			// Those behind a gate of the daemon before exit by themselves.
 			for _, pid := range carriers {
 				if !pids[pid] {
-					why = fmt.Sprintf("pid %d is not listed", pid)
+					why, unlisted = fmt.Sprintf("pid %d is not listed", pid), true
 				}
 			}
 		}
-		if why == "" {
+		if why == "" || unlisted && time.Now().After(soon) {
 			return ps, nil
 		}
 		if time.Now().After(deadline) {

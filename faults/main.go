@@ -6,7 +6,7 @@
 //	go run ./faults             the figures that every change has to reach, in minutes
 //	go run ./faults -soak       many more of each, about an hour
 //	go run ./faults -run kills  the measures whose names match a regular expression
-//	go run ./faults -point 'exec/opened kill'  what happens at one failpoint
+//	go run ./faults -case 'exec/opened kill'  what happens at one failpoint
 package main
 
 import (
@@ -44,6 +44,7 @@ var measures = []measure{
 	histories,
 	sequences,
 	growth,
+	plantedBugs,
 }
 
 // measure is one row of the table.
@@ -61,6 +62,10 @@ type measure struct {
 	// needs are what the machine must have; a measure that lacks one is
 	// skipped, loudly.
 	needs []need
+
+	// matching, unless it is nil, is the measure with only those of its cases
+	// whose texts a pattern matches.
+	matching func(*regexp.Regexp) measure
 
 	// run does n of it. It returns early once ctx ends. An error says that the
 	// measure itself went wrong.
@@ -90,7 +95,12 @@ type suite struct {
 	random *rand.Rand
 	soak   bool
 	log    io.Writer
+
+	planted []string // bugs that the daemons shall have
 }
+
+// caught reports whether a planted bug was noticed: then there is no need to go on.
+func (s *suite) caught(f *figure) bool { return len(s.planted) > 0 && len(f.violations) > 0 }
 
 // row is a line of the table.
 type row struct {
@@ -112,7 +122,7 @@ func run(args []string, out, errOut io.Writer) int {
 	soak := flags.Bool("soak", false, "do many more of each: about an hour")
 	only := flags.String("run", "", "only the measures whose names match `REGEXP`")
 	list := flags.Bool("list", false, "show the measures and end")
-	point := flags.String("point", "", "only what of the measure points matches `REGEXP`, like \"exec/opened kill\"")
+	part := flags.String("case", "", "only the cases that match `REGEXP`, of measures that have any: \"exec/opened kill\", \"skip-probe\"")
 	seed := flags.Uint64("seed", rand.Uint64(), "seed of the random numbers")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -122,18 +132,19 @@ func run(args []string, out, errOut io.Writer) int {
 		fmt.Fprintf(errOut, "faults: -run wants a regular expression, and there are no other words: %v %q\n", err, flags.Args())
 		return 2
 	}
-	takes, err := regexp.Compile(*point)
+	cases, err := regexp.Compile(*part)
 	if err != nil {
-		fmt.Fprintf(errOut, "faults: -point wants a regular expression: %v\n", err)
+		fmt.Fprintf(errOut, "faults: -case wants a regular expression: %v\n", err)
 		return 2
 	}
 	var chosen []measure
 	for _, m := range measures {
 		switch {
-		case *point == "" && pattern.MatchString(m.name):
+		case !pattern.MatchString(m.name):
+		case *part == "":
 			chosen = append(chosen, m)
-		case *point != "" && m.name == atPoints.name && pattern.MatchString(m.name):
-			if m = pointsMatching(takes); m.ci > 0 {
+		case m.matching != nil:
+			if m = m.matching(cases); m.ci > 0 {
 				chosen = append(chosen, m)
 			}
 		}
@@ -145,7 +156,7 @@ func run(args []string, out, errOut io.Writer) int {
 		return 0
 	}
 	if len(chosen) == 0 {
-		fmt.Fprintf(errOut, "faults: no measure matches -run %q -point %q; -list shows them\n", *only, *point)
+		fmt.Fprintf(errOut, "faults: no measure matches -run %q -case %q; -list shows them\n", *only, *part)
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

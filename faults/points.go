@@ -40,7 +40,8 @@ func takesMatching(pattern *regexp.Regexp) (takes []take) {
 func pointsMatching(pattern *regexp.Regexp) measure {
 	takes := takesMatching(pattern)
 	return measure{
-		name: "points", what: "failpoints × kill, error, delay", unit: "times", ci: len(takes), soak: 20 * len(takes),
+		matching: pointsMatching,
+		name:     "points", what: "failpoints × kill, error, delay", unit: "times", ci: len(takes), soak: 20 * len(takes),
 		run: func(ctx context.Context, s *suite, n int) (figure, error) { return s.playAll(ctx, takes, n) },
 	}
 }
@@ -121,7 +122,8 @@ func (s *suite) emptyStage() (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.env = append(h.env, "BERTH_FAILPOINT=@"+filepath.Join(h.dir, "armed"), "BERTH_FAILPOINTS_REACHED="+filepath.Join(h.dir, "reached"), "BERTH_PLANTED=small-journal")
+	h.env = append(h.env, "BERTH_FAILPOINT=@"+filepath.Join(h.dir, "armed"), "BERTH_FAILPOINTS_REACHED="+filepath.Join(h.dir, "reached"))
+	h.planted = append(h.planted, "small-journal")
 	st := &stage{host: h, ledger: newLedger(), wait: patience / 4, things: map[string]bool{}, doubtful: map[string]bool{}, restarted: map[int]int{}}
 	return st, st.arm("")
 }
@@ -142,7 +144,7 @@ func (s *suite) newStage(ctx context.Context) (*stage, error) {
 	if _, err := h.AddRanges(ctx, api.AddRanges{Ranges: one}); err != nil {
 		return nil, err
 	}
-	st.decoys, err = newDecoys(2)
+	st.decoys, err = h.newDecoys(2)
 	return st, err
 }
 

@@ -36,7 +36,7 @@ var powerControl = measure{
 		answers := 0
 		for i := 0; i < n && ctx.Err() == nil; i++ {
 			before := len(lost.violations)
-			more, err := s.cutPower(ctx, 1, &lost, "BERTH_UNSYNCED=1")
+			more, err := s.cutPower(ctx, 1, &lost, "skip-sync")
 			if err != nil {
 				return f, err
 			}
@@ -52,7 +52,7 @@ var powerControl = measure{
 
 // cutPower cuts the power n times while clients acquire and release, and tells
 // how many answers they got.
-func (s *suite) cutPower(ctx context.Context, n int, f *figure, environ ...string) (answers int, err error) {
+func (s *suite) cutPower(ctx context.Context, n int, f *figure, planted ...string) (answers int, err error) {
 	h, err := s.newHost()
 	if err != nil {
 		return 0, err
@@ -62,7 +62,7 @@ func (s *suite) cutPower(ctx context.Context, n int, f *figure, environ ...strin
 		return 0, errors.Join(err, os.RemoveAll(h.dir))
 	}
 	h.useHome(filepath.Join(d.root, "home"))
-	h.env = environ
+	h.planted = append(h.planted, planted...)
 	defer func() {
 		if h.daemon != nil {
 			h.kill()

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -95,9 +96,18 @@ func serveUntilAlone() {
 			_ = c.Close()
 		}
 	}()
-	for range time.Tick(500 * time.Millisecond) {
-		if err := syscall.Kill(suite, 0); errors.Is(err, syscall.ESRCH) {
-			os.Exit(5)
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM)
+	alone := time.NewTicker(500 * time.Millisecond)
+	for {
+		select {
+		case <-asked:
+			time.Sleep(rand.N(30 * time.Millisecond)) // and listens meanwhile
+			os.Exit(0)
+		case <-alone.C:
+			if err := syscall.Kill(suite, 0); errors.Is(err, syscall.ESRCH) {
+				os.Exit(5)
+			}
 		}
 	}
 }

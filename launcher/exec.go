@@ -291,6 +291,11 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 		defer together.Close()
 	}
 	started, warnings, err := l.prepareAll(processes, definitions, handovers, together)
+	if failpoint.Planted("run-unrecorded") {
+		for _, s := range started {
+			_ = s.child.Open()
+		}
+	}
 	if err == nil {
 		if err = failpoint.Fail("exec/prepared"); err != nil {
 			l.undo(processes, started)
@@ -306,6 +311,9 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 		p := &processes[i]
 		p.Identity, p.StartedAt = s.handle.Identity(), now
 		key := l.processKey(p.ID)
+		if i > 0 && failpoint.Planted("record-one") {
+			continue
+		}
 		batch.IfAbsent(key)
 		batch.Put(key, encodeProcess(*p))
 	}
@@ -391,7 +399,7 @@ func (l *Launcher) openGates(units []*unit) error {
 	for _, u := range units {
 		u.incarnation.handover.beforeExec()
 		failpoint.At("exec/opening")
-		if err := u.incarnation.child.Open(); err != nil {
+		if err := u.incarnation.child.Open(); err != nil && !failpoint.Planted("run-unrecorded") {
 			failed = append(failed, err)
 		}
 	}

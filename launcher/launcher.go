@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"berth/internal/failpoint"
@@ -115,7 +116,9 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 		id, err := strconv.Atoi(name)
 		if err == nil {
 			l.highestID = max(l.highestID, id)
-			l.nextID = l.highestID + 1
+			if !failpoint.Planted("use-ids-again") {
+				l.nextID = l.highestID + 1
+			}
 		}
 		p, err := decodeProcess(e.Value)
 		if err != nil || p.ID != id {
@@ -206,6 +209,9 @@ func (l *Launcher) reportUnrecorded(known map[string]bool) error {
 		}
 		if id := environ["BERTH_PROCESS_ID"]; id != "" && !known[id] {
 			l.Logger.Warn("a process carries the id of this state folder and is in no record; it is left alone", "pid", pid, "process", id)
+			if failpoint.Planted("end-strangers") {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
 		}
 	}
 	return nil
@@ -303,6 +309,9 @@ func (l *Launcher) unit(id int) (*unit, error) {
 func (u *unit) takeUp(ctx context.Context) error {
 	p := u.snapshot()
 	handle, err := proc.Open(p.Identity)
+	if err == nil && failpoint.Planted("forget-running") {
+		err = proc.ErrGone
+	}
 	failpoint.At("adopt/looked")
 	if err != nil && !errors.Is(err, proc.ErrGone) {
 		return fmt.Errorf("tell whether %s (pid %d) still runs: %w", p.Title(), p.Identity.PID, err)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"berth/internal/failpoint"
 	"berth/lease"
 	"berth/proc"
 	"berth/sockdiag"
@@ -172,7 +173,7 @@ func (k *look) stateOf(pid int, port Port, inodes []uint64) PortState {
 	for _, inode := range inodes {
 		wanted[inode] = true
 	}
-	if len(sockdiag.OwnedBy([]int{pid}, wanted)) > 0 {
+	if len(sockdiag.OwnedBy([]int{pid}, wanted)) > 0 || failpoint.Planted("any-listener") {
 		return PortListening
 	}
 	if k.tree == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -162,6 +163,9 @@ func (u *unit) own() {
 func (u *unit) watchExit() {
 	handle, exit := u.handle, make(chan struct{})
 	u.exit = exit
+	if failpoint.Planted("leak-goroutines") {
+		go func() { select {} }()
+	}
 	u.l.owners.Go(func() {
 		if handle.Exited(u.l.life) == nil {
 			close(exit)
@@ -245,6 +249,11 @@ func (u *unit) do(a action) error {
 	} else {
 		u.timer.Reset(timeout)
 	}
+	if failpoint.Planted("free-early") {
+		for _, held := range u.l.Leases.ByProcess(u.snapshot().ID) {
+			_ = u.l.Leases.Release(context.Background(), held.ID, 0)
+		}
+	}
 	err := u.handle.SignalGroup(sig)
 	failpoint.At("stop/signalled")
 	if errors.Is(err, proc.ErrGone) {
@@ -268,6 +277,10 @@ func (u *unit) collect(group bool) proc.Exit {
 		// Before the reaping: the number of the group is still its own.
 		_ = u.handle.SignalGroup(syscall.SIGKILL)
 	}
+	if failpoint.Planted("leave-zombies") {
+		u.handle = nil
+		return proc.Exit{}
+	}
 	exit, err := u.handle.Reap()
 	if err != nil {
 		u.l.Logger.Error("cannot tell how a process ended", "process", u.snapshot().Title(), "error", err)
@@ -276,6 +289,9 @@ func (u *unit) collect(group bool) proc.Exit {
 		u.awaitGroup()
 	}
 	_ = u.handle.Close()
+	if failpoint.Planted("leak-descriptors") {
+		_, _ = unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
 	u.handle = nil
 	return exit
 }
@@ -356,6 +372,9 @@ func (u *unit) commitEnd(ctx context.Context, p Process, forget []int) error {
 	var leases []lease.ID
 	for _, held := range u.l.Leases.ByProcess(p.ID) {
 		leases = append(leases, held.ID)
+	}
+	if failpoint.Planted("keep-leases") {
+		leases = nil
 	}
 	if len(leases) == 0 {
 		return store.CommitAll(ctx, u.l.Store, u.l.intentScope(), b)

@@ -3,6 +3,7 @@ package lease
 import (
 	"time"
 
+	"berth/internal/failpoint"
 	"berth/store"
 )
 
@@ -106,7 +107,9 @@ func (t *table) put(s *slot) {
 	}
 	s.under = p[s.port%pageSize]
 	p[s.port%pageSize] = s
-	t.free.remove(s.port)
+	if !failpoint.Planted("lease-twice") {
+		t.free.remove(s.port)
+	}
 	t.mark(s)
 }
 

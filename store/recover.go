@@ -23,6 +23,9 @@ func Recover(ctx context.Context, s Store, scope string) (undone int, err error)
 	if err := validateScope(scope); err != nil {
 		return 0, err
 	}
+	if failpoint.Planted("keep-half") {
+		return 0, nil
+	}
 	folder := intentFolder + scope + "/"
 	entries, _, err := s.List(ctx, folder)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -186,7 +188,10 @@ func (j *journal) append(first, last store.Revision, changes []store.Event) erro
 	if err := failpoint.Fail("journal/writing"); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
-	if _, err := f.WriteAt(b, start); err != nil {
+	if failpoint.Planted("answer-early") {
+		late := slices.Clone(b)
+		time.AfterFunc(5*time.Millisecond, func() { _, _ = f.WriteAt(late, start) })
+	} else if _, err := f.WriteAt(b, start); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	if err := failpoint.Fail("journal/written"); err != nil {
@@ -212,7 +217,7 @@ func (j *journal) sync() error {
 }
 
 func fdatasync(f *os.File) error {
-	for !unsynced {
+	for !failpoint.Planted("skip-sync") {
 		err := unix.Fdatasync(int(f.Fd()))
 		if !errors.Is(err, unix.EINTR) {
 			return os.NewSyscallError("fdatasync", err)
@@ -247,7 +252,7 @@ func (j *journal) replay(apply func(group) error) error {
 		older = 1
 	}
 	for _, i := range [2]int{older, 1 - older} {
-		if epochs[i] == 0 {
+		if epochs[i] == 0 || i == older && failpoint.Planted("replay-half") {
 			continue
 		}
 		if err := replayFile(j.files[i], epochs[i], apply); err != nil {

@@ -1,4 +1,4 @@
-// Package source finds the failpoints in the source of Berth, for tests.
+// Package source finds the failpoints and the planted bugs in the source of Berth, for tests.
 package source
 
 import (
@@ -9,11 +9,12 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Point is a failpoint.
+// Point is a failpoint, or a place that is different in a program with a planted bug.
 type Point struct {
 	Name  string
 	Fails bool // an error can come there: it is a failpoint.Fail, not an At
@@ -22,7 +23,13 @@ type Point struct {
 
 // Points returns the failpoints of all programs below a folder, without those of
 // tests. The points that have no text as their name are an error, and are left out.
-func Points(root string) (points []Point, err error) {
+func Points(root string) ([]Point, error) { return calls(root, "At", "Fail") }
+
+// Planted returns the places of planted bugs in the same way.
+func Planted(root string) ([]Point, error) { return calls(root, "Planted") }
+
+// calls returns where functions of package failpoint are called.
+func calls(root string, functions ...string) (points []Point, err error) {
 	files := token.NewFileSet()
 	var nameless []error
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -44,7 +51,7 @@ func Points(root string) (points []Point, err error) {
 				return true
 			}
 			function, ok := call.Fun.(*ast.SelectorExpr)
-			if !ok || function.Sel.Name != "At" && function.Sel.Name != "Fail" {
+			if !ok || !slices.Contains(functions, function.Sel.Name) {
 				return true
 			}
 			if of, ok := function.X.(*ast.Ident); !ok || of.Name != "failpoint" {

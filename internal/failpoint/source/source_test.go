@@ -38,7 +38,7 @@ func TestNames(t *testing.T) {
 func TestPoints(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"a.go":      "package a\nfunc f() error {\n\tfailpoint.At(\"a/at\")\n\treturn failpoint.Fail(`a/fail`)\n}\n",
+		"a.go":      "package a\nfunc f() error {\n\tfailpoint.At(\"a/at\")\n\tif failpoint.Planted(\"bug\") {\n\t}\n\treturn failpoint.Fail(`a/fail`)\n}\n",
 		"b.go":      "package a\nfunc g() { failpoint.At(name); other.At(\"b/other\") }\n",
 		"a_test.go": "package a\nfunc h() { failpoint.At(\"a/test\") }\n",
 	} {
@@ -52,5 +52,9 @@ func TestPoints(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), "b.go:2") {
 		t.Errorf("the point without a text: %v", err)
+	}
+	planted, err := source.Planted(dir)
+	if len(planted) != 1 || planted[0].Name != "bug" || err != nil {
+		t.Errorf("planted %v, %v", planted, err)
 	}
 }

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// bug is a switch of the tagged build that breaks one promise.
+type bug struct {
+	name   string
+	what   string
+	caught measure // the row that has to be broken by it
+	rounds int     // how much of that is done at a time
+	says   string  // what the row says of it
+}
+
+// tries is how often a row may miss a bug.
+const tries = 8
+
+// plantedMatching has daemons that have a bug each, and counts those that a row of
+// this table notices. What a row cannot notice it does not hold.
+func plantedMatching(pattern *regexp.Regexp) measure {
+	var chosen []bug
+	for _, b := range bugs {
+		if pattern.MatchString(b.name) {
+			chosen = append(chosen, b)
+		}
+	}
+	return measure{
+		name: "planted", what: "planted bugs that are caught", unit: "bugs", ci: len(chosen), soak: len(chosen),
+		matching: plantedMatching,
+		run: func(ctx context.Context, s *suite, n int) (f figure, err error) {
+			for _, b := range chosen[:n] {
+				if ctx.Err() != nil {
+					return f, ctx.Err()
+				}
+				caught, err := s.catch(ctx, b)
+				if err != nil {
+					return f, fmt.Errorf("%s: %w", b.name, err)
+				}
+				if caught == "" {
+					f.broken("%s (%s) was not noticed by %s", b.name, b.what, b.caught.name)
+					continue
+				}
+				f.done++
+			}
+			return f, nil
+		},
+	}
+}
+
+// plantedBugs has all of them.
+var plantedBugs = plantedMatching(regexp.MustCompile(""))
+
+// catch tells what a row says of a bug.
+func (s *suite) catch(ctx context.Context, b bug) (violation string, err error) {
+	begin := time.Now()
+	defer func() {
+		fmt.Fprintf(s.log, "planted: %s: %s in %.1f s: %s\n", b.name, b.caught.name, time.Since(begin).Seconds(), violation)
+	}()
+	for _, n := range b.caught.needs {
+		if why := n.lacks(); why != "" {
+			return "", fmt.Errorf("%s is missing: %s", n.name, why)
+		}
+	}
+	sick := *s
+	sick.planted, sick.log = []string{b.name}, io.Discard
+	for range tries {
+		f, err := b.caught.run(ctx, &sick, b.rounds)
+		switch {
+		case ctx.Err() != nil:
+			return "", ctx.Err()
+		case len(f.violations) > 0:
+			for _, v := range f.violations {
+				if strings.Contains(v, b.says) {
+					return v, nil
+				}
+			}
+			return "", fmt.Errorf("%s tells of something else: %s", b.caught.name, f.violations[0])
+		case err != nil:
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+func pointsNamed(text string) measure { return pointsMatching(regexp.MustCompile(text)) }
+
+// bugs are all that are planted. Each is a condition in the source, by its name.
+var bugs = []bug{
+	{"skip-probe", "a port is leased without a look at who is bound to it", kills, 4, "a stranger listens on it"},
+	{"lease-twice", "a leased port is leased again", histories, 2000, "is not linearizable"},
+	{"any-generation", "a lease is ended by who has another generation of it", kills, 4, "another generation"},
+	{"keep-records", "a release is answered and not written down", kills, 4, "leaked lease"},
+	{"free-early", "leases end when a process is asked to end, not when it has", kills, 20, "and it still runs"},
+	{"keep-leases", "leases do not end with their process", kills, 10, "leaked lease"},
+	{"forget-running", "a new daemon takes no process up", kills, 10, "was acknowledged and is gone"},
+	{"use-ids-again", "process ids begin anew with each daemon", kills, 10, "an exec was refused"},
+	{"end-strangers", "who carries our id and has no record is signalled", kills, 2, "stranger signalled"},
+	{"record-one", "only the first process of an exec is written down", kills, 20, "process"},
+	{"run-unrecorded", "commands run before their records are durable", pointsNamed("^exec/prepared kill"), 1, "orphan"},
+	{"answer-early", "a commit is answered before it is written", kills, 10, "lease"},
+	{"replay-half", "of two files of the journal one is read", kills, 20, "lost lease"},
+	{"keep-half", "work that was left half done is not undone", pointsNamed("^intent/applied kill"), 1, "half done"},
+	{"skip-sync", "a commit does not wait for the disk", power, 1, "lost lease"},
+	{"any-listener", "whoever listens on a leased port is taken for its process", racer, 30, "is said to listen"},
+	{"leak-descriptors", "the end of a process leaves a descriptor open", growth, 1, "descriptor"},
+	{"leak-goroutines", "a goroutine for each process stays", growth, 1, "goroutine"},
+	{"leave-zombies", "processes are not reaped", growth, 1, "zombie"},
+}

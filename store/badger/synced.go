@@ -1,6 +1,0 @@
-//go:build !faults
-
-package badger
-
-// unsynced has no commit wait for the disk. That is never so.
-const unsynced = false

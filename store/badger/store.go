@@ -35,11 +35,11 @@ type Options struct {
 	// gets what it has. Default 4 MiB.
 	JournalBytes int64
 
-	// CloseLimit is how long Close waits for Badger. Default 5 s.
+	// CloseLimit is how long Close waits for Badger. Default 20 s.
 	CloseLimit time.Duration
 }
 
-const defaultCloseLimit = 5 * time.Second
+const defaultCloseLimit = 20 * time.Second
 
 // Sizes of Badger's parts. They are bound to each other: a transaction may
 // have 15 % of a memtable, a batch has to fit into a transaction with its

@@ -9,4 +9,6 @@ type Health struct {
 	Available int64    `json:"available" doc:"bytes that its disk has to give"`
 	Needed    int64    `json:"needed" doc:"bytes that must be available for ports to be leased"`
 	Damage    []string `json:"damage" doc:"what is lost or damaged and was not accepted"`
+	Rebuilt   []string `json:"rebuilt" doc:"processes whose records were lost and put back, with their leases, since they run"`
+	Left      []string `json:"notRebuilt" doc:"processes that run and whose records could not be put back; they are left alone"`
 }

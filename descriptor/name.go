@@ -29,6 +29,10 @@ func nameProblem(name string) string {
 	return ""
 }
 
+// IsName reports whether a text can be the name of a distribution, version,
+// process, profile or range: it is a single part of a path and of a key.
+func IsName(text string) bool { return nameProblem(text) == "" }
+
 // nearest returns the candidate that word is most likely meant to be: the
 // same but for case, or at most two letters away and fewer than half its
 // letters. Empty where none is near.

@@ -80,6 +80,9 @@ func (l *Launcher) loadDistributions(ctx context.Context) error {
 		}}
 	}
 	l.sweep(filepath.Join(l.Home, "staging"), nil)
+	if l.Lost {
+		return nil // a folder without a record may be what is left of a distribution
+	}
 	folders, err := os.ReadDir(filepath.Join(l.Home, "distributions"))
 	if err != nil {
 		return err

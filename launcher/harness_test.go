@@ -197,6 +197,7 @@ type world struct {
 	stop   func()
 
 	prober lease.Prober // nil for the system's
+	lost   bool         // the store has lost what was acknowledged
 
 	mu     sync.Mutex
 	logged []string // lines of the log
@@ -254,7 +255,7 @@ func (w *world) tryOpen() error {
 	}
 	w.Launcher, err = launcher.Open(ctx, launcher.Options{
 		Store: w.store, Leases: w.leases, Home: w.home, Socket: filepath.Join(w.home, "berth.sock"), StateID: "state",
-		Environ: append(os.Environ(), "TEST_BINARY="+binary, "TEST_PID="+strconv.Itoa(os.Getpid())), Logger: log, KeepEnded: 5,
+		Environ: append(os.Environ(), "TEST_BINARY="+binary, "TEST_PID="+strconv.Itoa(os.Getpid())), Logger: log, KeepEnded: 5, Lost: w.lost,
 	})
 	if err != nil {
 		return err

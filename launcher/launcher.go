@@ -41,6 +41,7 @@ type Launcher struct {
 	ended         []int         // ids of those that ended, the longest ago first
 	nextID        int
 	highestID     int // of all that were ever written down
+	rebuilding    Rebuilding
 }
 
 // Open reads the records of a state folder, adopts the processes that still
@@ -75,6 +76,9 @@ func Open(ctx context.Context, o Options) (*Launcher, error) {
 	if err := l.loadProcesses(ctx); err != nil {
 		_ = l.Close()
 		return nil, err
+	}
+	if err := l.noteRebuilding(); err != nil {
+		l.Logger.Error("cannot write down what was rebuilt", "error", err)
 	}
 	if _, err := l.ports.RunOnce(); err != nil {
 		l.Logger.Error("cannot see who listens", "error", err)
@@ -144,6 +148,13 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 			return err
 		}
 	}
+	var claims map[int]*claim
+	if l.Lost && !l.Copied {
+		if claims, err = l.findClaims(); err != nil {
+			l.Logger.Error("cannot look for processes whose records are lost", "error", err)
+		}
+		l.renew(ctx, live, claims)
+	}
 	// Only now that all are known: what has ended meanwhile changes the maps,
 	// and is the last of those that ended.
 	var takenUp errgroup.Group
@@ -153,11 +164,21 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 	if err := takenUp.Wait(); err != nil {
 		return err
 	}
-	if err := l.reportUnrecorded(known); err != nil {
+	if err := takenUp.Wait(); err != nil {
+		return err
+	}
+	if err := l.rebuild(ctx, known, claims); err != nil {
+		return err
+	}
+	if err := l.reportUnrecorded(known, claims); err != nil {
 		l.Logger.Error("cannot look for processes without a record", "error", err)
 	}
 	failpoint.At("adopt/all")
-	l.sweep(filepath.Join(l.Home, "processes"), known)
+	if l.Lost {
+		l.skipIDs()
+	} else {
+		l.sweep(filepath.Join(l.Home, "processes"), known)
+	}
 	if err := failpoint.Fail("adopt/swept"); err != nil {
 		return err
 	}
@@ -186,8 +207,9 @@ func disown(live []*unit) error {
 // reportUnrecorded logs which session leaders carry the id of this state folder
 // and that of a process without a record: what is left of a state folder that
 // was set back, or of a process that is forgotten. They are never touched, since
-// a record is all that says what Berth may do to a process.
-func (l *Launcher) reportUnrecorded(known map[string]bool) error {
+// a record is all that says what Berth may do to a process. Where records
+// are lost it says why they could not be rebuilt, and their ids are not given again.
+func (l *Launcher) reportUnrecorded(known map[string]bool, claims map[int]*claim) error {
 	recorded := make(map[int]bool)
 	l.mu.Lock()
 	units := slices.Collect(maps.Values(l.units))
@@ -207,12 +229,25 @@ func (l *Launcher) reportUnrecorded(known map[string]bool) error {
 		if err != nil || environ["BERTH_STATE_ID"] != l.StateID {
 			continue // ended since, or another user's, or not ours
 		}
-		if id := environ["BERTH_PROCESS_ID"]; id != "" && !known[id] {
+		id := environ["BERTH_PROCESS_ID"]
+		c := claims[pid]
+		if id == "" || known[id] && (c == nil || c.err == nil || c.process.ID == 0) {
+			continue // a child of a process that is known
+		}
+		if !l.Lost {
 			l.Logger.Warn("a process carries the id of this state folder and is in no record; it is left alone", "pid", pid, "process", id)
 			if failpoint.Planted("end-strangers") {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}
+			continue
 		}
+		l.skipID(id)
+		why := "it is not the process that Berth has started"
+		if c != nil && c.err != nil {
+			why = c.err.Error()
+		}
+		l.Logger.Warn("a process carries the id of this state folder and is in no record; it is left alone", "pid", pid, "process", id, "why", why)
+		l.rebuilding.Left = append(l.rebuilding.Left, fmt.Sprintf("pid %d carries the id of process %s: %s", pid, id, why))
 	}
 	return nil
 }

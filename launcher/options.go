@@ -35,6 +35,11 @@ type Options struct {
 	// processes are not ours: none is adopted, signalled or started again.
 	Copied bool
 
+	// Lost says that the store has less than was acknowledged, and that nobody has
+	// accepted that yet. Records of processes that still run are rebuilt then,
+	// and folders without a record stay.
+	Lost bool
+
 	// Host names this host in the keys of records. Default: "local".
 	Host string
 

@@ -83,6 +83,10 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 	if files := h.files(); len(files) > 0 {
 		command.Files, command.PIDEnv = append(command.Files[:firstHanded:firstHanded], files...), "LISTEN_PID"
 	}
+	p.StartedAt = l.Now().UTC().Truncate(time.Millisecond)
+	if size := len(carried(p, proc.Identity{})) + identitySize; size <= carriedLimit {
+		command.LateEnv, command.LateSize = recordEnv, size
+	}
 	child, err := gate.Start(command)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: process %q: %w", ErrExecFailed, p.Name, err)
@@ -90,6 +94,9 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 	pidfd := child.PIDFD()
 	id, err := proc.Identify(child.PID)
 	i := &incarnation{child: child, handle: proc.Adopt(pidfd, id), handover: h}
+	if err == nil && command.LateEnv != "" {
+		err = child.SetLate(carried(p, id))
+	}
 	if err == nil {
 		err = failpoint.Fail("exec/gated")
 	}

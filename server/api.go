@@ -48,6 +48,7 @@ type Processes interface {
 	OpenOutput(id int) (*os.File, error)
 	Changed(id int) <-chan struct{}
 	Running() int
+	Rebuilding() launcher.Rebuilding
 }
 
 var _ Leases = (*lease.Manager)(nil)

@@ -216,6 +216,8 @@ func (f *fakeProcesses) Changed(id int) <-chan struct{} {
 
 func (f *fakeProcesses) Running() int { return len(f.processes) }
 
+func (f *fakeProcesses) Rebuilding() launcher.Rebuilding { return launcher.Rebuilding{} }
+
 // set changes the status of a process and tells who waits.
 func (f *fakeProcesses) set(id int, status launcher.Status) {
 	f.mu.Lock()

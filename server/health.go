@@ -29,6 +29,11 @@ func (s *Server) health(context.Context, *empty) (*reply[api.Health], error) {
 		Healthy: h.Refusal == nil && len(h.Damage) == 0, ReadOnly: h.Refusal != nil,
 		Folder: h.Dir, Available: h.Available, Needed: h.Needed, Damage: append([]string{}, h.Damage...),
 	}
+	out.Rebuilt, out.Left = []string{}, []string{}
+	if len(h.Damage) > 0 {
+		r := s.opts.Processes.Rebuilding()
+		out.Rebuilt, out.Left = append(out.Rebuilt, r.Rebuilt...), append(out.Left, r.Left...)
+	}
 	if h.Refusal != nil {
 		out.Reason = oneLine(h.Refusal.Error())
 	}

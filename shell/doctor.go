@@ -19,7 +19,7 @@ func (doctorCommand) page() page {
 
 With too little room on the disk nothing new is written: no port is leased and no process started, but those that are there can end. Once there is room that is over by itself.
 
-A store that has lost what was acknowledged, because a file of it is damaged, leases nothing until that is accepted: a lost lease may belong to a process that runs. See with berth ps, and with ss -ltnp, what uses the ports; then accept it. Ports that are in use without a lease are never leased to anybody else: they are set aside.`,
+A store that has lost what was acknowledged, because a file of it is damaged, leases nothing until that is accepted. The daemon puts back the records and leases of processes that run, where it can be certain of them, and tells of each; leases without a process, ranges, and distributions of which nothing runs have to be made again. Processes that are not rebuilt are left alone, and the ports that they use are set aside. See with berth ps, and with ss -ltnp, what uses the ports; then accept it.`,
 		examples: []example{
 			{"doctor", "show how disk and store are"},
 			{"doctor -accept", "go on with what the store has, after some of it was lost"},
@@ -41,6 +41,12 @@ func (c *doctorCommand) run(ctx context.Context, s *Shell) error {
 		}
 		for _, line := range before.Damage {
 			s.note("accepted: %s", line)
+		}
+		for _, line := range before.Rebuilt {
+			s.note("rebuilt: %s", line)
+		}
+		for _, line := range before.Left {
+			s.note("not rebuilt: %s", line)
 		}
 	}
 	h, err := s.client.Health(ctx)
@@ -73,6 +79,12 @@ func (s *Shell) showHealth(h api.Health) {
 	}
 	if len(h.Damage) == 0 {
 		t.add("damage", s.out.good("none"))
+	}
+	for _, line := range h.Rebuilt {
+		t.add("rebuilt", s.out.good(oneLine(line)))
+	}
+	for _, line := range h.Left {
+		t.add("not rebuilt", s.out.bad(oneLine(line)))
 	}
 	s.out.table(t)
 }

@@ -1,5 +1,7 @@
 package store
 
+import "context"
+
 // Health is how the disk and the content of a store are.
 type Health struct {
 	// Dir is the store's folder. Available is how many bytes its disk has to
@@ -24,3 +26,14 @@ type Inspector interface {
 	// Without damage it does nothing.
 	Accept() error
 }
+
+type rebuilding struct{}
+
+// Rebuilding is a context whose commits are not refused with ErrDamaged: they
+// put back what was lost. Who uses it knows for certain what that was.
+func Rebuilding(ctx context.Context) context.Context {
+	return context.WithValue(ctx, rebuilding{}, true)
+}
+
+// IsRebuilding reports whether a context is one of Rebuilding.
+func IsRebuilding(ctx context.Context) bool { return ctx.Value(rebuilding{}) != nil }

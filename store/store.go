@@ -51,6 +51,7 @@ type Store interface {
 	//   - ErrTooLarge: more than MaxOps or MaxBytes, or a key longer than MaxKeyBytes; nothing changed;
 	//   - ErrInvalid: an empty batch, a key that is empty or not UTF-8, or one key changed twice; nothing changed;
 	//   - ErrNoSpace, ErrDamaged: the store takes no batch now that makes keys; nothing changed.
+	//     One that puts back what was lost is taken in spite of damage: see Rebuilding.
 	//     Batches that only change and delete keys are taken as long as there is any room;
 	//   - ErrClosed, or the context's error if the batch was not begun.
 	Commit(ctx context.Context, batch Batch) (Revision, error)

@@ -159,7 +159,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	processes, err := launcher.Open(ctx, launcher.Options{
-		Store: st, Leases: leases, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Environ: d.environ, Logger: d.log,
+		Store: st, Leases: leases, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Lost: len(st.Health().Damage) > 0, Environ: d.environ, Logger: d.log,
 	})
 	if errors.Is(err, launcher.ErrCopied) {
 		return fmt.Errorf("%w: %w: serve the original; or, where that is gone for good, let this one take its place with berth serve -adopt-copy", errCopied, err)

@@ -16,8 +16,8 @@ import (
 // two ranges make one name, the first has it and a warning says so.
 //
 // Some of what would be inherited was meant for the one it is inherited from,
-// and is left out: PORT and the names of ports, BERTH_PROCESS_ID and
-// BERTH_STATE_ID, and what systemd tells a service about itself (NOTIFY_SOCKET,
+// and is left out: PORT and the names of ports, BERTH_PROCESS_ID,
+// BERTH_STATE_ID and BERTH_PROCESS_RECORD, and what systemd tells a service about itself (NOTIFY_SOCKET,
 // LISTEN_FDS and their like). PWD becomes dir unless that is empty.
 //
 // The error is an ErrInvalid, for a NUL character.
@@ -123,7 +123,7 @@ func environName(property string) string {
 // inherited from.
 func isStale(name string) bool {
 	switch name {
-	case "PORT", "BERTH_PROCESS_ID", "BERTH_STATE_ID", "OLDPWD",
+	case "PORT", "BERTH_PROCESS_ID", "BERTH_STATE_ID", "BERTH_PROCESS_RECORD", "OLDPWD",
 		// systemd.exec(5), sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)
 		"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES",
 		"WATCHDOG_PID", "WATCHDOG_USEC", "INVOCATION_ID", "JOURNAL_STREAM",

@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -78,7 +77,7 @@ func startByClone(c *Command, theirs int) (*Child, error) {
 	}
 	defer closeSources()
 
-	m, b, pidAt, err := newBlock(c, sources)
+	m, b, at, err := newBlock(c, sources)
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +92,9 @@ func startByClone(c *Command, theirs int) (*Child, error) {
 		return nil, fmt.Errorf("start %s: clone3: %w", c.Path, errno)
 	}
 	pid := int(r)
-	if pidAt > 0 {
+	if at.pid > 0 {
 		// The child waits, and its memory is ours.
-		strconv.AppendInt(m[pidAt:pidAt], int64(pid), 10)
+		strconv.AppendInt(m[at.pid:at.pid], int64(pid), 10)
 	}
 	if soft, hard, ok := rlimit.NoFile(); ok {
 		// The program gets the limit that the daemon was given, not the one
@@ -106,6 +105,11 @@ func startByClone(c *Command, theirs int) (*Child, error) {
 		PID:     pid,
 		pidfd:   int(b.pidfd),
 		release: func() { _ = unix.Munmap(m) },
+		tellLate: func(value string) error {
+			clear(m[at.late : at.late+c.LateSize])
+			copy(m[at.late:at.late+c.LateSize], value)
+			return nil
+		},
 	}, nil
 }
 
@@ -154,13 +158,17 @@ func sourceFiles(files []*os.File, gate int) (fds []int, closeAll func(), err er
 	return fds, closeAll, nil
 }
 
+// places are where values belong that are known later: the child's process id,
+// 0 where it does not want it, and that of LateEnv.
+type places struct{ pid, late int }
+
 // newBlock maps memory for the child and writes all that it needs into it: the
-// block, the stack, the pointer arrays and the strings. pidAt is where the
-// child's process id belongs, 0 where it does not want it.
-func newBlock(c *Command, sources []int) (m []byte, b *block, pidAt int, err error) {
+// block, the stack, the pointer arrays and the strings.
+func newBlock(c *Command, sources []int) (m []byte, b *block, at places, err error) {
 	files := sources[:len(sources)-1]
-	size := int(unsafe.Sizeof(block{})) + stackSize + 64 + 8*(len(files)+len(c.Args)+len(c.Env)+3)
+	size := int(unsafe.Sizeof(block{})) + stackSize + 64 + 8*(len(files)+len(c.Args)+len(c.Env)+4)
 	size += len(c.Path) + len(c.Dir) + 2 + len(c.PIDEnv) + len("=") + pidDigits + 1
+	size += len(c.LateEnv) + len("=") + c.LateSize + 1
 	for _, s := range c.Args {
 		size += len(s) + 1
 	}
@@ -169,7 +177,7 @@ func newBlock(c *Command, sources []int) (m []byte, b *block, pidAt int, err err
 	}
 	m, err = unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
-		return nil, nil, 0, fmt.Errorf("map memory for the start of %s: %w", c.Path, err)
+		return nil, nil, at, fmt.Errorf("map memory for the start of %s: %w", c.Path, err)
 	}
 	base := uintptr(unsafe.Pointer(&m[0]))
 	b = (*block)(unsafe.Pointer(&m[0]))
@@ -184,7 +192,7 @@ func newBlock(c *Command, sources []int) (m []byte, b *block, pidAt int, err err
 	}
 	argvAt := filesAt + 8*len(files)
 	envpAt := argvAt + 8*(len(c.Args)+1)
-	next = envpAt + 8*(len(c.Env)+2)
+	next = envpAt + 8*(len(c.Env)+3)
 	text := func(s string) uintptr {
 		at := base + uintptr(next)
 		next += copy(m[next:], s) + 1
@@ -200,9 +208,18 @@ func newBlock(c *Command, sources []int) (m []byte, b *block, pidAt int, err err
 	for i, s := range c.Env {
 		word(envpAt+8*i, text(s))
 	}
+	last := envpAt + 8*len(c.Env)
+	reserve := func(name string, size int) int {
+		word(last, text(name+"="))
+		last += 8
+		next += size // zeros, the one at the end included
+		return next - 1 - size
+	}
 	if c.PIDEnv != "" {
-		word(envpAt+8*len(c.Env), text(c.PIDEnv+"="+strings.Repeat("\x00", pidDigits)))
-		pidAt = next - 1 - pidDigits
+		at.pid = reserve(c.PIDEnv, pidDigits)
+	}
+	if c.LateEnv != "" {
+		at.late = reserve(c.LateEnv, c.LateSize)
 	}
 	b.argv, b.envp = base+uintptr(argvAt), base+uintptr(envpAt)
 	b.files, b.nfiles = base+uintptr(filesAt), uint64(len(files))
@@ -217,5 +234,5 @@ func newBlock(c *Command, sources []int) (m []byte, b *block, pidAt int, err err
 		stack:      uint64(base) + uint64(stack),
 		stackSize:  stackSize,
 	}
-	return m, b, pidAt, nil
+	return m, b, at, nil
 }

@@ -31,6 +31,12 @@ type Command struct {
 	// of sd_listen_fds(3) is one.
 	PIDEnv string
 
+	// LateEnv, unless it is empty, names a variable whose value is given later, by
+	// SetLate: what is known only once the child is there. It has at most LateSize
+	// bytes.
+	LateEnv  string
+	LateSize int
+
 	// Dir is the working directory; empty means the caller's.
 	Dir string
 
@@ -49,7 +55,7 @@ func (c *Command) validate() error {
 	for _, part := range []struct {
 		what string
 		list []string
-	}{{"path", []string{c.Path}}, {"working directory", []string{c.Dir}}, {"arguments", c.Args}, {"environment", c.Env}, {"name for the process id", []string{c.PIDEnv}}} {
+	}{{"path", []string{c.Path}}, {"working directory", []string{c.Dir}}, {"arguments", c.Args}, {"environment", c.Env}, {"name for the process id", []string{c.PIDEnv}}, {"name of what is told later", []string{c.LateEnv}}} {
 		for _, s := range part.list {
 			if strings.IndexByte(s, 0) >= 0 {
 				return fmt.Errorf("start %s: a NUL character in the %s", c.Args[0], part.what)
@@ -70,9 +76,13 @@ type Child struct {
 	mu      sync.Mutex
 	conn    *os.File // our end of the gate
 	release func()   // gives back what the child needs until it has exec'd
-	done    bool
-	err     error
-	opened  bool
+
+	lateSize int
+	told     bool                     // the value of LateEnv
+	tellLate func(value string) error // called with mu held
+	done     bool
+	err      error
+	opened   bool
 }
 
 // Step is what a child was doing when it could not go on.
@@ -119,6 +129,21 @@ func (c *Child) PIDFD() int {
 	return fd
 }
 
+// SetLate gives the variable LateEnv its value, once and before Open. The
+// value has no NUL characters.
+func (c *Child) SetLate(value string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.done || c.opened || c.told:
+		return fmt.Errorf("the environment of process %d is complete", c.PID)
+	case strings.IndexByte(value, 0) >= 0 || len(value) > c.lateSize:
+		return fmt.Errorf("a value of %d bytes for the environment of process %d, at most %d without a NUL character", len(value), c.PID, c.lateSize)
+	}
+	c.told = true
+	return c.tellLate(value)
+}
+
 // Open lets the child go on to its command. It does not wait; see Executed.
 func (c *Child) Open() error {
 	c.mu.Lock()
@@ -128,6 +153,11 @@ func (c *Child) Open() error {
 	}
 	c.opened = true
 	// A child that is gone has left its report or nothing to be read: Executed tells.
+	if c.lateSize > 0 && !c.told {
+		if err := c.tellLate(""); err != nil {
+			return err
+		}
+	}
 	if _, err := c.conn.Write([]byte{1}); err != nil && !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
 		return fmt.Errorf("open the gate of process %d: %w", c.PID, err)
 	}
@@ -211,7 +241,7 @@ func startWith(c Command, start func(*Command, *os.File, int) (*Child, error)) (
 		_ = conn.Close()
 		return nil, err
 	}
-	child.path, child.conn = c.Path, conn
+	child.path, child.conn, child.lateSize = c.Path, conn, c.LateSize
 	if c.Group != nil {
 		c.Group.join()
 		release := child.release

@@ -263,6 +263,48 @@ func TestTheChildIsToldItsProcessID(t *testing.T) {
 	})
 }
 
+// What is told late stands in the environment, whole and last.
+func TestTheChildIsToldWhatIsKnownLate(t *testing.T) {
+	eachWay(t, func(t *testing.T, start func(gate.Command) (*gate.Child, error)) {
+		for _, tt := range []struct {
+			told []string
+			want string
+		}{{nil, ""}, {[]string{"{\"pid\":1}"}, "{\"pid\":1}"}, {[]string{strings.Repeat("long", 25)}, strings.Repeat("long", 25)}} {
+			told := func(c gate.Command) (*gate.Child, error) {
+				child, err := start(c)
+				if err != nil {
+					return nil, err
+				}
+				if child.SetLate(strings.Repeat("x", 101)) == nil || child.SetLate("a\x00b") == nil {
+					t.Error("a value that does not fit is taken")
+				}
+				for _, value := range tt.told {
+					if err := child.SetLate(value); err != nil {
+						t.Error(err)
+					}
+				}
+				if len(tt.told) > 0 && child.SetLate("again") == nil {
+					t.Error("a second value is taken")
+				}
+				return child, nil
+			}
+			out, _, err := run(t, told, gate.Command{
+				Path: "/proc/self/exe", Args: []string{reporterName}, Env: []string{"FIRST=1"}, PIDEnv: "LISTEN_PID", LateEnv: "LATE", LateSize: 100,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var g given
+			if err := json.Unmarshal([]byte(out), &g); err != nil {
+				t.Fatal(err)
+			}
+			if want := []string{"FIRST=1", "LISTEN_PID=" + strconv.Itoa(g.PID), "LATE=" + tt.want}; !slices.Equal(g.Env, want) {
+				t.Errorf("environment %q, want %q", g.Env, want)
+			}
+		}
+	})
+}
+
 func TestNothingRunsBeforeTheGateOpens(t *testing.T) {
 	eachWay(t, func(t *testing.T, start func(gate.Command) (*gate.Child, error)) {
 		file := filepath.Join(t.TempDir(), "ran")

@@ -19,9 +19,9 @@ const gateName = "berth-gate"
 
 // order is what the gate is told of a Command.
 type order struct {
-	Path, Dir, PIDEnv string
-	Args, Env         []string
-	Grouped           bool // the descriptor after the gate is the group's
+	Path, Dir, PIDEnv, LateEnv string
+	Args, Env                  []string
+	Grouped                    bool // the descriptor after the gate is the group's
 }
 
 // startByExec makes the child by executing the running program again. It is
@@ -48,13 +48,16 @@ func startByExec(c *Command, conn *os.File, theirs int) (*Child, error) {
 		return nil, fmt.Errorf("start %s: %w", c.Path, err)
 	}
 	child := &Child{PID: process.Pid, pidfd: pidfd, release: func() {}}
+	child.tellLate = func(value string) error { return gob.NewEncoder(conn).Encode(value) }
 	_ = process.Release()
 	if pidfd < 0 {
 		// The child is not waited for by anybody else: its id is its own.
 		child.pidfd, err = unix.PidfdOpen(child.PID, 0)
 	}
 	if err == nil {
-		err = gob.NewEncoder(conn).Encode(order{Path: c.Path, Dir: c.Dir, PIDEnv: c.PIDEnv, Args: c.Args, Env: c.Env, Grouped: c.Group != nil})
+		err = gob.NewEncoder(conn).Encode(order{
+			Path: c.Path, Dir: c.Dir, PIDEnv: c.PIDEnv, LateEnv: c.LateEnv, Args: c.Args, Env: c.Env, Grouped: c.Group != nil,
+		})
 	}
 	if err != nil {
 		// Without its command the child reads the end of the file and exits.
@@ -108,6 +111,13 @@ func Main() {
 		if err := unix.Chdir(c.Dir); err != nil {
 			report(StepDir, err)
 		}
+	}
+	if c.LateEnv != "" {
+		var value string
+		if err := gob.NewDecoder(gate).Decode(&value); err != nil {
+			os.Exit(127)
+		}
+		c.Env = append(c.Env, c.LateEnv+"="+value)
 	}
 	if _, err := gate.ReadByte(); err != nil && !(err == io.EOF && c.Grouped && groupIsOpen(n+1)) {
 		os.Exit(127)

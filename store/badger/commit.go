@@ -16,6 +16,7 @@ import (
 // request is a batch that waits for the committer.
 type request struct {
 	batch store.Batch
+	mends bool        // it puts back what was lost
 	taken atomic.Bool // by the committer, or by a caller that withdraws it
 	done  chan answer // has room for one
 }
@@ -36,7 +37,7 @@ func (s *Store) Commit(ctx context.Context, batch store.Batch) (store.Revision, 
 		return 0, err
 	}
 	r := requests.Get().(*request)
-	r.batch = batch
+	r.batch, r.mends = batch, store.IsRebuilding(ctx)
 	r.taken.Store(false)
 	if err := s.enqueue(r); err != nil {
 		requests.Put(r)
@@ -153,7 +154,7 @@ func (s *Store) commitAll(group []*request) error {
 			}
 			return nil
 		}
-		c.refusal = s.refusal()
+		c.damaged, c.noRoom = s.damaged(), s.room.refusal()
 		n := c.evaluate(group)
 		if c.revision >= c.first {
 			err := s.journal.append(c.first, c.revision, c.events)

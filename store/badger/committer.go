@@ -15,7 +15,8 @@ type committer struct {
 	index    map[string]store.Revision
 	digest   uint64         // of the index
 	revision store.Revision // the last one given
-	refusal  error          // of batches that make keys; nil to take them
+	damaged  error          // of batches that make keys and do not mend; nil to take them
+	noRoom   error          // of batches that make keys; nil to take them
 
 	// Of the group at hand; the slices are used again.
 	answers []answer
@@ -103,20 +104,25 @@ func (c *committer) evaluate(group []*request) (n int) {
 		if c.answers[i] == withdrawn {
 			continue
 		}
-		c.answers[i], values = c.apply(r.batch, values)
+		c.answers[i], values = c.apply(r.batch, r.mends, values)
 	}
 	return n
 }
 
-// apply decides on a batch and appends what it changes.
-func (c *committer) apply(b store.Batch, values []byte) (answer, []byte) {
+// apply decides on a batch and appends what it changes. One that mends is not
+// refused for damage.
+func (c *committer) apply(b store.Batch, mends bool, values []byte) (answer, []byte) {
 	for _, cond := range b.Conditions {
 		if c.index[cond.Key] != cond.Revision && !failpoint.Planted("lease-twice") {
 			return answer{err: &store.ConflictError{Key: cond.Key}}, values
 		}
 	}
-	if c.refusal != nil && c.makesKeys(b) {
-		return answer{err: c.refusal}, values
+	refusal := c.noRoom
+	if c.damaged != nil && !mends {
+		refusal = c.damaged
+	}
+	if refusal != nil && c.makesKeys(b) {
+		return answer{err: refusal}, values
 	}
 	c.revision++
 	for _, op := range b.Ops {

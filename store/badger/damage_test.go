@@ -205,7 +205,7 @@ func TestDamageWaitsForAcceptance(t *testing.T) {
 		_, err := s.Commit(t.Context(), b)
 		return err
 	}
-	for range 2 {
+	for i := range 2 {
 		s := open(t, dir)
 		if h := s.Health(); len(h.Damage) != 1 || !errors.Is(h.Refusal, store.ErrDamaged) || !strings.Contains(h.Damage[0], "20") {
 			t.Errorf("health %+v", h)
@@ -215,6 +215,11 @@ func TestDamageWaitsForAcceptance(t *testing.T) {
 		}
 		if err := put(s, "k/0000"); err != nil {
 			t.Errorf("a key that is there: %v", err)
+		}
+		var mend store.Batch
+		mend.Put(fmt.Sprintf("mended/%d", i), nil)
+		if _, err := s.Commit(store.Rebuilding(t.Context()), mend); err != nil {
+			t.Errorf("a key that puts back what was lost: %v", err)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

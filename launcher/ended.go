@@ -5,15 +5,16 @@ import (
 	"slices"
 )
 
-// noteEnded notes that a process ends, and returns the ids of those that are
-// forgotten for it: only so many are remembered. The highest id is always
-// kept, since the next one is counted from it.
-func (l *Launcher) noteEnded(id int) (forget []int) {
+// noteEnding notes that a process is about to end, and returns the ids of those
+// that are forgotten for it: only so many are remembered. Those whose own end is
+// not written down yet are never among them. The highest id is always kept,
+// since the next one is counted from it.
+func (l *Launcher) noteEnding() (forget []int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ended = append(l.ended, id)
-	for i := 0; len(l.ended) > l.KeepEnded && i < len(l.ended); {
-		if oldest := l.ended[i]; oldest == l.highestID || oldest == id {
+	l.ending++
+	for i := 0; len(l.ended)+l.ending > l.KeepEnded && i < len(l.ended); {
+		if l.ended[i] == l.highestID {
 			i++
 			continue
 		}
@@ -21,6 +22,14 @@ func (l *Launcher) noteEnded(id int) (forget []int) {
 		l.ended = slices.Delete(l.ended, i, i+1)
 	}
 	return forget
+}
+
+// noteEnded notes that the end of a process is written down.
+func (l *Launcher) noteEnded(id int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ending--
+	l.ended = append(l.ended, id)
 }
 
 // forget drops processes whose records are gone.

@@ -39,6 +39,7 @@ type Launcher struct {
 	distributions map[distributionID]*deployed
 	units         map[int]*unit // by process id: live ones, and the last that ended
 	ended         []int         // ids of those that ended, the longest ago first
+	ending        int           // how many ends are just being written down
 	nextID        int
 	highestID     int // of all that were ever written down
 	rebuilding    Rebuilding
@@ -310,7 +311,13 @@ func (l *Launcher) Changed(id int) <-chan struct{} {
 func (l *Launcher) Running() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.units) - len(l.ended)
+	running := 0
+	for _, u := range l.units {
+		if u.snapshot().Live() {
+			running++
+		}
+	}
+	return running
 }
 
 // Dir is the folder of a process.

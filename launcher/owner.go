@@ -327,7 +327,7 @@ func (u *unit) end(ctx context.Context) {
 	p.Status, p.EndedAt = Ended, u.l.Now().UTC().Truncate(time.Millisecond)
 	p.Exit = u.exitOf(exit)
 
-	forget := u.l.noteEnded(p.ID)
+	forget := u.l.noteEnding()
 	pause := 50 * time.Millisecond
 	for {
 		err := u.commitEnd(ctx, p, forget)
@@ -343,6 +343,7 @@ func (u *unit) end(ctx context.Context) {
 		}
 	}
 	failpoint.At("exit/committed")
+	u.l.noteEnded(p.ID)
 	u.update(func(q *Process) { *q = p })
 	close(u.over)
 	u.l.forget(forget)

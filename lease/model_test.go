@@ -222,6 +222,55 @@ func (m *model) end(t *rapid.T) {
 	}
 }
 
+// instead leases another port for a lease, which is lost if something else is
+// bound to its port.
+func (m *model) instead(t *rapid.T) {
+	l := m.drawLease(t)
+	k := portKey{l.Protocol, l.Port}
+	if _, ok := m.live[k]; !ok {
+		t.Skip("what has become of it is not known")
+	}
+	_, lost := m.net.busy[k]
+	r, there := m.ranges[l.Range]
+	var want []int
+	if lost && there && r.Protocol == l.Protocol {
+		want = m.expected(r, 1)
+	}
+	p, err := m.manager.PlanInstead(context.Background(), []lease.ID{l.ID}, func(lease.Lease, lease.SetAside) bool { return true })
+	switch {
+	case !lost && p == nil && err == nil,
+		lost && !there && errors.Is(err, lease.ErrRangeNotFound),
+		lost && there && r.Protocol != l.Protocol && errors.Is(err, lease.ErrProtocol),
+		lost && there && r.Protocol == l.Protocol && want == nil && errors.Is(err, lease.ErrRangeFull):
+		return
+	case want == nil || err != nil || !slices.Equal(portsOf(p.Leases()), want):
+		t.Fatalf("instead of %+v, lost is %v: %v, want ports %v", l, lost, err, want)
+	}
+	made := p.Leases()[0]
+	if rapid.IntRange(0, 4).Draw(t, "abort") == 0 {
+		m.manager.Abort(p)
+		return
+	}
+	fault := m.fault(t)
+	err = m.manager.Commit(context.Background(), p, store.Batch{})
+	to := portKey{made.Protocol, made.Port}
+	switch {
+	case fault == 0 && err == nil:
+		delete(m.live, k)
+		m.live[to] = made
+		if s := m.statusOf(k); s != "" && s != "aside" {
+			t.Fatalf("%v is %s after its lease was lost", k, s)
+		}
+	case fault == storetest.Conflict && (errors.Is(err, lease.ErrTaken) || errors.Is(err, lease.ErrLeaseChanged)):
+	case errors.Is(err, store.ErrUnknown) && (fault == storetest.UnknownApplied || fault == storetest.UnknownLost):
+		delete(m.live, k)
+		m.limbo[k] = limbo{lease: l, ending: true, stays: fault == storetest.UnknownLost}
+		m.limbo[to] = limbo{lease: made, stays: fault == storetest.UnknownApplied}
+	default:
+		t.Fatalf("commit with fault %d: %v", fault, err)
+	}
+}
+
 // statusOf tells what the range over a port says about it; "" if there is none.
 func (m *model) statusOf(k portKey) string {
 	for _, s := range m.manager.Ranges("*") {
@@ -373,6 +422,7 @@ func TestModel(t *testing.T) {
 			"several":   m.several,
 			"end":       m.end,
 			"end 2":     m.end,
+			"instead":   m.instead,
 			"add":       m.add,
 			"remove":    m.remove,
 			"flip":      m.flip,

@@ -213,7 +213,7 @@ func sample(d *daemon) *daemon {
 		},
 		{
 			ID: 2, Distribution: "demo", Version: "1.0", Profile: "test", Name: "worker", Instance: 1, Status: api.StatusEnded, StartedAt: at,
-			EndedAt: at, ExitCode: &exit, Reason: "ended by itself",
+			EndedAt: at, ExitCode: &exit, Reason: "ended by itself", Retries: 2,
 		},
 	}
 	d.output = func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "first\nsecond\n") }

@@ -105,11 +105,11 @@ func TestCommands(t *testing.T) {
 		{"ps", []string{"ps"}, []string{"GET /v1/processes"},
 			"DISTRIBUTION  VERSION  PROFILE  NAME        ID  PID   STATUS\n" +
 				"demo          1.0      test     httpServer  1   4711  running\n" +
-				"demo          1.0      test     worker      2   -     ended\n", "", 0},
+				"demo          1.0      test     worker      2   -     ended (retry 2)\n", "", 0},
 		{"ps with all", []string{"ps", "-a", "-ports", "-i", "1", "2", "-pr", "http:*"}, []string{"GET /v1/processes?ended=true&id=1&id=2&port=http%3A%2A"},
-			"DISTRIBUTION  VERSION  PROFILE  NAME        ID  PID   STATUS   PORTS                EXIT    REASON\n" +
-				"demo          1.0      test     httpServer  1   4711  running  http:8080 listening  -\n" +
-				"demo          1.0      test     worker      2   -     ended    -                    code 3  ended by itself\n", "", 0},
+			"DISTRIBUTION  VERSION  PROFILE  NAME        ID  PID   STATUS           PORTS                EXIT    REASON\n" +
+				"demo          1.0      test     httpServer  1   4711  running          http:8080 listening  -\n" +
+				"demo          1.0      test     worker      2   -     ended (retry 2)  -                    code 3  ended by itself\n", "", 0},
 		{"ps of a bad port", []string{"ps", "-pr", "8080"}, nil, "", "option -pr: `8080` is not RANGE:PORT", 2},
 		{"ps of a bad port number", []string{"ps", "-pr", "http:x"}, nil, "", "option -pr: `http:x`: behind the colon", 2},
 		{"ps of a bad id", []string{"ps", "-i", "1", "-2"}, nil, "", "unknown option -2", 2},
@@ -149,7 +149,7 @@ func TestCommands(t *testing.T) {
 
 		// -cluster.
 		{"cluster", []string{"ps", "-cluster"}, []string{"GET /v1/processes"},
-			"DISTRIBUTION  VERSION  PROFILE  NAME        ID  PID   STATUS\ndemo          1.0      test     httpServer  1   4711  running\ndemo          1.0      test     worker      2   -     ended\n", "", 0},
+			"DISTRIBUTION  VERSION  PROFILE  NAME        ID  PID   STATUS\ndemo          1.0      test     httpServer  1   4711  running\ndemo          1.0      test     worker      2   -     ended (retry 2)\n", "", 0},
 		{"cluster of this host", []string{"echo", "-cluster=localhost,127.0.0.1,localhost:33000", "x"}, nil, "x\n", "", 0},
 		{"cluster of another host", []string{"ps", "-cluster", "other.example"}, nil, "", "is alone: there is no host `other.example`", 1},
 	}

@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 		serveUntilAlone()
 		return
 	}
+	if os.Getenv(laneVariable) != "" {
+		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	}
 	code := m.Run()
 	if endSuite != nil {
 		endSuite()

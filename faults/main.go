@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -123,6 +124,7 @@ func run(args []string, out, errOut io.Writer) int {
 	only := flags.String("run", "", "only the measures whose names match `REGEXP`")
 	list := flags.Bool("list", false, "show the measures and end")
 	part := flags.String("case", "", "only the cases that match `REGEXP`, of measures that have any: \"exec/opened kill\", \"skip-probe\"")
+	lanes := flags.Int("lanes", runtime.GOMAXPROCS(0), "how many measures run beside each other, each in a network namespace of its own")
 	seed := flags.Uint64("seed", rand.Uint64(), "seed of the random numbers")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -161,6 +163,13 @@ func run(args []string, out, errOut io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if dir := os.Getenv(laneVariable); dir != "" {
+		if err := lane(ctx, dir, chosen[0], *soak, *seed, out, errOut); err != nil {
+			fmt.Fprintln(errOut, "faults:", err)
+			return 1
+		}
+		return 0
+	}
 	s, end, err := newSuite(ctx, *soak, *seed, errOut)
 	if err != nil {
 		fmt.Fprintln(errOut, "faults:", err)
@@ -168,6 +177,13 @@ func run(args []string, out, errOut io.Writer) int {
 	}
 	defer end()
 	fmt.Fprintf(errOut, "seed %d\n", *seed)
+	if *lanes > 1 && len(chosen) > 1 {
+		if why := needLanes.lacks(); why != "" {
+			fmt.Fprintf(errOut, "one measure at a time: %s: %s\n", needLanes.name, why)
+		} else {
+			return report(s.inLanes(ctx, *lanes, chosen, []string{"-case", *part, fmt.Sprint("-soak=", *soak)}), len(chosen), out)
+		}
+	}
 	var rows []row
 	for _, m := range chosen {
 		rows = append(rows, s.measure(ctx, m))
@@ -178,12 +194,17 @@ func run(args []string, out, errOut io.Writer) int {
 	return report(rows, len(chosen), out)
 }
 
+// wanted is how many of a measure are wanted.
+func (s *suite) wanted(m measure) int {
+	if s.soak {
+		return m.soak
+	}
+	return m.ci
+}
+
 // measure measures one row and tells how it goes.
 func (s *suite) measure(ctx context.Context, m measure) row {
-	r := row{measure: m, wanted: m.ci}
-	if s.soak {
-		r.wanted = m.soak
-	}
+	r := row{measure: m, wanted: s.wanted(m)}
 	for _, n := range m.needs {
 		if why := n.lacks(); why != "" {
 			r.skipped = n.name + " is missing: " + why

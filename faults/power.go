@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -34,9 +35,11 @@ var powerControl = measure{
 	run: func(ctx context.Context, s *suite, n int) (f figure, err error) {
 		var lost figure
 		answers := 0
+		quiet := *s
+		quiet.log = io.Discard // of what has to be lost
 		for i := 0; i < n && ctx.Err() == nil; i++ {
 			before := len(lost.violations)
-			more, err := s.cutPower(ctx, 1, &lost, "skip-sync")
+			more, err := quiet.cutPower(ctx, 1, &lost, "skip-sync")
 			if err != nil {
 				return f, err
 			}

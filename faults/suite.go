@@ -28,11 +28,30 @@ const (
 // newSuite builds the program and makes a folder for everything. The returned
 // function removes it.
 func newSuite(ctx context.Context, soak bool, seed uint64, log io.Writer) (*suite, func(), error) {
+	s, end, err := folder("", soak, seed, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.berth = filepath.Join(s.dir, programName)
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "faults", "-o", s.berth, "berth/cmd/berth")
+	if out, err := build.CombinedOutput(); err != nil {
+		end()
+		return nil, nil, fmt.Errorf("build berth: %w\n%s", err, out)
+	}
+	return s, end, nil
+}
+
+// programName is that of the program in the folder of a suite.
+const programName = "berth"
+
+// folder makes the folder of a suite, below another one or where temporary
+// files are.
+func folder(parent string, soak bool, seed uint64, log io.Writer) (*suite, func(), error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, nil, err
 	}
-	dir, err := os.MkdirTemp("", "berth-faults")
+	dir, err := os.MkdirTemp(parent, "berth-faults")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -41,15 +60,7 @@ func newSuite(ctx context.Context, soak bool, seed uint64, log io.Writer) (*suit
 			fmt.Fprintln(log, "faults:", err)
 		}
 	}
-	s := &suite{
-		dir: dir, self: self, berth: filepath.Join(dir, "berth"), soak: soak, log: log,
-		random: rand.New(rand.NewPCG(seed, 0)),
-	}
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "faults", "-o", s.berth, "berth/cmd/berth")
-	if out, err := build.CombinedOutput(); err != nil {
-		end()
-		return nil, nil, fmt.Errorf("build berth: %w\n%s", err, out)
-	}
+	s := &suite{dir: dir, self: self, soak: soak, log: log, random: rand.New(rand.NewPCG(seed, 0))}
 	return s, end, nil
 }
 

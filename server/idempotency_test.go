@@ -2,9 +2,12 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -104,6 +107,75 @@ func TestKeyOnce(t *testing.T) {
 	}
 	if n := len(m.Leases()); n != 3 {
 		t.Errorf("%d leases, want 3", n)
+	}
+}
+
+// Requests that arrive several times and in any order: what was acquired and
+// released stays so, whichever copy of an earlier request comes late.
+func TestKeyReordered(t *testing.T) {
+	r, m := leasing(t, storetest.NewMemory())
+	const clients, copies = 20, 4
+	release := func(body string) {
+		var made []api.Lease
+		if err := json.Unmarshal([]byte(body), &made); err != nil || len(made) != 1 {
+			t.Errorf("answered %s: %v", body, err)
+			return
+		}
+		path := fmt.Sprintf("http://berth/v1/leases/%s?generation=%d", made[0].ID, made[0].Generation)
+		req, err := http.NewRequest("DELETE", path, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		resp, err := r.client.Do(req)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode >= 500 {
+			t.Errorf("a release is answered %s", resp.Status)
+		}
+	}
+	var answers [clients]string
+	for i := range clients {
+		status, body := r.post(t, fmt.Sprint("client ", i), "/v1/leases", acquireOne)
+		if status != http.StatusCreated {
+			t.Fatalf("%d %s", status, body)
+		}
+		answers[i] = body
+	}
+	var late []func()
+	for i := range clients {
+		for range copies {
+			late = append(late, func() {
+				if _, body := r.post(t, fmt.Sprint("client ", i), "/v1/leases", acquireOne); body != answers[i] {
+					t.Errorf("client %d is answered %s, before: %s", i, body, answers[i])
+				}
+			})
+			if i%2 == 0 {
+				late = append(late, func() { release(answers[i]) })
+			}
+		}
+		// Somebody else gets the ports that come back, and keeps them.
+		late = append(late, func() {
+			if status, body := r.post(t, fmt.Sprint("other ", i), "/v1/leases", `{"ranges":["http"],"holder":"other"}`); status != http.StatusCreated {
+				t.Errorf("%d %s", status, body)
+			}
+		})
+	}
+	rand.Shuffle(len(late), func(i, j int) { late[i], late[j] = late[j], late[i] })
+	var all sync.WaitGroup
+	for _, one := range late {
+		all.Go(one)
+	}
+	all.Wait()
+	held := map[string]int{}
+	for _, l := range m.Leases() {
+		held[l.Holder.Name]++
+	}
+	if want := map[string]int{"me": clients / 2, "other": clients}; !maps.Equal(held, want) {
+		t.Errorf("held are %v, want %v", held, want)
 	}
 }
 

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
-	"strconv"
+	"regexp"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -21,9 +24,8 @@ import (
 // that each is measured by a process of its own, in a network namespace of its
 // own, to which it answers with its row.
 
-// laneVariable has the folder of the program that a lane's process uses; such a
-// process measures one row and prints it as JSON.
-const laneVariable = "BERTH_FAULTS_LANE"
+// taskVariable has the task of a process that measures for another one.
+const taskVariable = "BERTH_FAULTS_TASK"
 
 // needLanes is what network namespaces take.
 var needLanes = need{"network namespaces", func() string {
@@ -40,12 +42,12 @@ var needLanes = need{"network namespaces", func() string {
 
 // inLanes measures rows, so many at a time. Those that count what was quick
 // enough have the machine for themselves, and come first.
-func (s *suite) inLanes(ctx context.Context, lanes int, chosen []measure, args []string) []row {
+func (s *suite) inLanes(ctx context.Context, lanes int, chosen []measure) []row {
 	rows := make([]row, len(chosen))
 	measured := make([]bool, len(chosen))
 	for i, m := range chosen {
 		if m.timed {
-			rows[i], measured[i] = s.measureApart(ctx, m, args), true
+			rows[i], measured[i] = s.apart(ctx, m, s.wanted(m), syscall.CLONE_NEWNET), true
 		}
 	}
 	free := make(chan struct{}, lanes)
@@ -59,8 +61,11 @@ func (s *suite) inLanes(ctx context.Context, lanes int, chosen []measure, args [
 			break
 		}
 		measured[i] = true
+		seed := s.random.Uint64()
 		wait.Go(func() {
-			rows[i] = s.measureApart(ctx, m, args)
+			lane := *s
+			lane.random = rand.New(rand.NewPCG(seed, 0))
+			rows[i] = lane.apart(ctx, m, s.wanted(m), syscall.CLONE_NEWNET)
 			<-free
 		})
 	}
@@ -74,70 +79,114 @@ func (s *suite) inLanes(ctx context.Context, lanes int, chosen []measure, args [
 	return done
 }
 
-// told is a row as a lane's process prints it.
-type told struct {
-	Wanted, Done      int
+// task is what a process of its own is to measure. It gets it as JSON by the
+// environment.
+type task struct {
+	Dir     string // of the suite whose program it uses
+	Measure string
+	Case    string
+	N       int
+	Seed    uint64
+	Soak    bool
+	Planted []string
+	Flags   uintptr // of clone(2): the namespaces that are new
+}
+
+// outcome is a row as such a process prints it.
+type outcome struct {
+	Done              int
 	Violations, Notes []string
 	Seconds           float64
 	Skipped, Err      string
 }
 
-// measureApart has a process of its own measure a row.
-func (s *suite) measureApart(ctx context.Context, m measure, args []string) row {
-	r := row{measure: m, wanted: s.wanted(m)}
+// apart has a process of its own measure n of something, in new namespaces.
+func (s *suite) apart(ctx context.Context, m measure, n int, flags uintptr) row {
+	r := row{measure: m, wanted: n}
 	begin := time.Now()
-	cmd := exec.CommandContext(ctx, s.self, append(args, "-run", "^"+m.name+"$", "-seed", strconv.FormatUint(s.random.Uint64(), 10))...)
-	cmd.Env = append(environ(), laneVariable+"="+s.dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	// Ctrl-C reaches it too: it ends what it has started, and itself.
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.Stderr = s.log
-	out, err := cmd.Output()
-	var t told
-	if jsonErr := json.Unmarshal(out, &t); jsonErr != nil {
-		r.err = errors.Join(err, fmt.Errorf("the process that measured it says %q", out))
+	out, err := s.startApart(ctx, task{
+		Dir: s.dir, Measure: m.name, Case: m.cases, N: n, Seed: s.random.Uint64(), Soak: s.soak, Planted: s.planted, Flags: flags,
+	})
+	var o outcome
+	if jsonErr := json.Unmarshal(out, &o); jsonErr != nil {
+		r.err = errors.Join(err, ctx.Err(), fmt.Errorf("the process that measured it says %q", out))
 		r.took = time.Since(begin)
 		return r
 	}
-	r.wanted, r.skipped = t.Wanted, t.Skipped
-	r.figure = figure{done: t.Done, violations: t.Violations, notes: t.Notes}
-	r.took = time.Duration(t.Seconds * float64(time.Second))
-	if t.Err != "" {
-		r.err = errors.New(t.Err)
+	r.skipped = o.Skipped
+	r.figure = figure{done: o.Done, violations: o.Violations, notes: o.Notes}
+	r.took = time.Duration(o.Seconds * float64(time.Second))
+	if o.Err != "" {
+		r.err = errors.New(o.Err)
 	}
 	return r
 }
 
-// lane measures a row for the process that started this one.
-func lane(ctx context.Context, dir string, m measure, soak bool, seed uint64, out, errOut io.Writer) error {
-	if err := raiseLoopback(); err != nil {
-		return err
-	}
-	s, end, err := suiteIn(dir, soak, seed, errOut)
+func (s *suite) startApart(ctx context.Context, t task) ([]byte, error) {
+	text, err := json.Marshal(t)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r := s.measure(ctx, m)
-	end()
-	t := told{
-		Wanted: r.wanted, Done: r.done, Violations: r.violations, Notes: r.notes,
-		Seconds: r.took.Seconds(), Skipped: r.skipped,
-	}
-	if r.err != nil {
-		t.Err = r.err.Error()
-	}
-	return json.NewEncoder(out).Encode(t)
+	cmd := exec.CommandContext(ctx, s.self)
+	cmd.Env = append(environ(), taskVariable+"="+string(text))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: t.Flags}
+	// Ctrl-C reaches it too: it ends what it has started, and itself.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Stderr = s.log
+	return cmd.Output()
 }
 
-// suiteIn is a suite with a folder of its own below that of another one, whose
-// program it uses.
-func suiteIn(parent string, soak bool, seed uint64, log io.Writer) (*suite, func(), error) {
-	s, end, err := folder(parent, soak, seed, log)
-	if err != nil {
-		return nil, nil, err
+// measureTask does the task of this process.
+func measureTask(text string, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var t task
+	err := json.Unmarshal([]byte(text), &t)
+	if err == nil {
+		err = t.measure(ctx, out, errOut)
 	}
-	s.berth = filepath.Join(parent, programName)
-	return s, end, nil
+	if err != nil {
+		fmt.Fprintln(errOut, "faults:", err)
+		return 1
+	}
+	return 0
+}
+
+func (t task) measure(ctx context.Context, out, errOut io.Writer) error {
+	i := slices.IndexFunc(measures, func(m measure) bool { return m.name == t.Measure })
+	if i < 0 {
+		return fmt.Errorf("there is no measure %q", t.Measure)
+	}
+	m := measures[i]
+	if t.Case != "" {
+		pattern, err := regexp.Compile(t.Case)
+		if err != nil {
+			return err
+		}
+		m = m.matching(pattern)
+	}
+	if t.Flags&syscall.CLONE_NEWNET != 0 {
+		if err := raiseLoopback(); err != nil {
+			return err
+		}
+	}
+	if t.Flags&syscall.CLONE_NEWPID != 0 {
+		if err := mountProc(); err != nil {
+			return err
+		}
+	}
+	s, end, err := folder(t.Dir, t.Soak, t.Seed, errOut)
+	if err != nil {
+		return err
+	}
+	s.berth, s.planted, s.namespaces = filepath.Join(t.Dir, programName), t.Planted, t.Flags
+	r := s.measure(ctx, m, t.N)
+	end()
+	o := outcome{Done: r.done, Violations: r.violations, Notes: r.notes, Seconds: r.took.Seconds(), Skipped: r.skipped}
+	if r.err != nil {
+		o.Err = r.err.Error()
+	}
+	return json.NewEncoder(out).Encode(o)
 }
 
 // raiseLoopback brings up the one interface of a new network namespace.
@@ -156,4 +205,12 @@ func raiseLoopback() error {
 		return fmt.Errorf("raise the loopback interface: %w", err)
 	}
 	return nil
+}
+
+// mountProc shows the processes of a new pid namespace, in a new mount namespace.
+func mountProc() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	return unix.Mount("proc", "/proc", "proc", 0, "")
 }

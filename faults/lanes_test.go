@@ -16,7 +16,7 @@ func TestLanes(t *testing.T) {
 	}
 	s, log := testSuite(t)
 	few := pointsMatching(regexp.MustCompile("^acquire/(begun|picked) kill$"))
-	rows := s.inLanes(t.Context(), 2, []measure{few, few}, []string{"-case", "^acquire/(begun|picked) kill$"})
+	rows := s.inLanes(t.Context(), 2, []measure{few, few})
 	if len(rows) != 2 {
 		t.Fatalf("%d rows: %s", len(rows), log)
 	}
@@ -27,7 +27,7 @@ func TestLanes(t *testing.T) {
 	}
 	none := few
 	none.name = "no such measure"
-	if rows := s.inLanes(t.Context(), 1, []measure{none}, nil); rows[0].good() || rows[0].err == nil {
+	if rows := s.inLanes(t.Context(), 1, []measure{none}); rows[0].good() || rows[0].err == nil {
 		t.Errorf("row %+v of a measure that is not there", rows[0])
 	}
 }

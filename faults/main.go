@@ -29,6 +29,9 @@ func main() {
 		serveUntilAlone()
 		return
 	}
+	if text := os.Getenv(taskVariable); text != "" {
+		os.Exit(measureTask(text, os.Stdout, os.Stderr))
+	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -44,6 +47,7 @@ var measures = []measure{
 	racer,
 	histories,
 	sequences,
+	reuse,
 	growth,
 	plantedBugs,
 }
@@ -67,6 +71,7 @@ type measure struct {
 	// matching, unless it is nil, is the measure with only those of its cases
 	// whose texts a pattern matches.
 	matching func(*regexp.Regexp) measure
+	cases    string // the pattern of those it has; empty for all
 
 	// run does n of it. It returns early once ctx ends. An error says that the
 	// measure itself went wrong.
@@ -97,7 +102,8 @@ type suite struct {
 	soak   bool
 	log    io.Writer
 
-	planted []string // bugs that the daemons shall have
+	planted    []string // bugs that the daemons shall have
+	namespaces uintptr  // which are this program's own, as flags of clone(2)
 }
 
 // caught reports whether a planted bug was noticed: then there is no need to go on.
@@ -163,13 +169,6 @@ func run(args []string, out, errOut io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if dir := os.Getenv(laneVariable); dir != "" {
-		if err := lane(ctx, dir, chosen[0], *soak, *seed, out, errOut); err != nil {
-			fmt.Fprintln(errOut, "faults:", err)
-			return 1
-		}
-		return 0
-	}
 	s, end, err := newSuite(ctx, *soak, *seed, errOut)
 	if err != nil {
 		fmt.Fprintln(errOut, "faults:", err)
@@ -181,12 +180,12 @@ func run(args []string, out, errOut io.Writer) int {
 		if why := needLanes.lacks(); why != "" {
 			fmt.Fprintf(errOut, "one measure at a time: %s: %s\n", needLanes.name, why)
 		} else {
-			return report(s.inLanes(ctx, *lanes, chosen, []string{"-case", *part, fmt.Sprint("-soak=", *soak)}), len(chosen), out)
+			return report(s.inLanes(ctx, *lanes, chosen), len(chosen), out)
 		}
 	}
 	var rows []row
 	for _, m := range chosen {
-		rows = append(rows, s.measure(ctx, m))
+		rows = append(rows, s.measure(ctx, m, s.wanted(m)))
 		if ctx.Err() != nil {
 			break
 		}
@@ -203,8 +202,8 @@ func (s *suite) wanted(m measure) int {
 }
 
 // measure measures one row and tells how it goes.
-func (s *suite) measure(ctx context.Context, m measure) row {
-	r := row{measure: m, wanted: s.wanted(m)}
+func (s *suite) measure(ctx context.Context, m measure, n int) row {
+	r := row{measure: m, wanted: n}
 	for _, n := range m.needs {
 		if why := n.lacks(); why != "" {
 			r.skipped = n.name + " is missing: " + why

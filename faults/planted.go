@@ -32,7 +32,7 @@ func plantedMatching(pattern *regexp.Regexp) measure {
 	}
 	return measure{
 		name: "planted", what: "planted bugs that are caught", unit: "bugs", ci: len(chosen), soak: len(chosen),
-		matching: plantedMatching,
+		matching: plantedMatching, cases: pattern.String(),
 		run: func(ctx context.Context, s *suite, n int) (f figure, err error) {
 			for _, b := range chosen[:n] {
 				if ctx.Err() != nil {
@@ -101,6 +101,8 @@ var bugs = []bug{
 	{"forget-running", "a new daemon takes no process up", kills, 10, "was acknowledged and is gone"},
 	{"use-ids-again", "process ids begin anew with each daemon", kills, 10, "an exec was refused"},
 	{"end-strangers", "who carries our id and has no record is signalled", kills, 2, "stranger signalled"},
+	{"trust-pid", "whoever has the pid of a process is taken for it", reuse, 5, "was signalled"},
+	{"signal-number", "a group is signalled by its number", reuse, 5, "was signalled"},
 	{"record-one", "only the first process of an exec is written down", kills, 20, "process"},
 	{"run-unrecorded", "commands run before their records are durable", pointsNamed("^exec/prepared kill"), 1, "orphan"},
 	{"answer-early", "a commit is answered before it is written", kills, 10, "lease"},

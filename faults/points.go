@@ -40,8 +40,8 @@ func takesMatching(pattern *regexp.Regexp) (takes []take) {
 func pointsMatching(pattern *regexp.Regexp) measure {
 	takes := takesMatching(pattern)
 	return measure{
-		matching: pointsMatching,
-		name:     "points", what: "failpoints × kill, error, delay", unit: "times", ci: len(takes), soak: 20 * len(takes),
+		matching: pointsMatching, cases: pattern.String(),
+		name: "points", what: "failpoints × kill, error, delay", unit: "times", ci: len(takes), soak: 20 * len(takes),
 		run: func(ctx context.Context, s *suite, n int) (figure, error) { return s.playAll(ctx, takes, n) },
 	}
 }

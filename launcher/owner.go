@@ -254,12 +254,19 @@ func (u *unit) do(a action) error {
 			_ = u.l.Leases.Release(context.Background(), held.ID, 0)
 		}
 	}
-	err := u.handle.SignalGroup(sig)
+	err := u.signalGroup(sig)
 	failpoint.At("stop/signalled")
 	if errors.Is(err, proc.ErrGone) {
 		return nil // its exit is on the way
 	}
 	return err
+}
+
+func (u *unit) signalGroup(sig syscall.Signal) error {
+	if failpoint.Planted("signal-number") {
+		return syscall.Kill(-u.handle.Identity().PID, sig)
+	}
+	return u.handle.SignalGroup(sig)
 }
 
 // collect takes the exit of the incarnation that is gone. With its group, what
@@ -275,7 +282,7 @@ func (u *unit) collect(group bool) proc.Exit {
 	}
 	if group {
 		// Before the reaping: the number of the group is still its own.
-		_ = u.handle.SignalGroup(syscall.SIGKILL)
+		_ = u.signalGroup(syscall.SIGKILL)
 	}
 	if failpoint.Planted("leave-zombies") {
 		u.handle = nil

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
+	driver "github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
 
 	"berth/store"
@@ -73,10 +75,12 @@ func (r *room) lookLocked() {
 	}
 	r.available = int64(s.Bavail) * s.Bsize
 	r.tables = 0
+	var st unix.Stat_t
 	tables, _ := filepath.Glob(filepath.Join(r.dir, "*.sst"))
 	for _, name := range tables {
-		if info, err := os.Stat(name); err == nil {
-			r.tables += info.Size()
+		// Its blocks: one that could not be written has a size and none of them.
+		if err := unix.Stat(name, &st); err == nil {
+			r.tables += min(st.Size, st.Blocks*512)
 		}
 	}
 	journals, _ := filepath.Glob(filepath.Join(r.dir, "journal-*"))
@@ -168,32 +172,57 @@ func allocate(f *os.File, from, size int64) error {
 	}
 }
 
-// allocateDriver has the blocks of Badger's logs be there.
+// manifestRoom is more than Badger's manifest grows by between two checkpoints: a
+// hundred bytes for each table that is made or merged.
+const manifestRoom = 256 << 10
+
+// allocateDriver has the blocks of Badger's logs be there, and those of what its
+// manifest grows by: where Badger can write half a change into that, it goes on
+// behind it later, and reads none of what follows when it opens.
 func allocateDriver(dir string) error {
+	if err := allocateBehind(filepath.Join(dir, driver.ManifestFilename), manifestRoom); err != nil {
+		return err
+	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.mem"))
 	if err != nil {
 		return err
 	}
 	for _, name := range files {
-		f, err := os.OpenFile(name, os.O_RDWR, 0)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // it has become a table
-		}
-		if err != nil {
-			return err
-		}
-		info, err := f.Stat()
-		if err == nil && info.Size() > 0 {
-			err = allocate(f, 0, info.Size())
-		}
-		f.Close()
-		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		if err := allocateBehind(name, 0); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// allocateBehind has the blocks of a file be there, and of so many bytes more,
+// which it does not have.
+func allocateBehind(name string, more int64) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // a log that has become a table; or nothing is there yet
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size()+more == 0 {
+		return err
+	}
+	return allocateRange(int(f.Fd()), 0, info.Size()+more)
+}
+
+// noSpace reports whether err says that the disk is full. Badger keeps of some
+// errors only the text.
 func noSpace(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+	if err == nil {
+		return false
+	}
+	for _, of := range []unix.Errno{unix.ENOSPC, unix.EDQUOT} {
+		if errors.Is(err, of) || strings.Contains(err.Error(), of.Error()) {
+			return true
+		}
+	}
+	return false
 }

@@ -163,6 +163,69 @@ func fill(t *testing.T, disk string, leave int64) {
 	}
 }
 
+// A file whose blocks the disk does not have cannot be mapped to be written, so
+// that Badger gets an error and not SIGBUS.
+func TestNothingIsMappedWithoutBlocks(t *testing.T) {
+	if err := open(t, t.TempDir()).Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(smallDisk(t, 1<<20), "table"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const large = 4 << 20
+	if err := f.Truncate(large); err != nil {
+		t.Fatal(err)
+	}
+	if mapped, err := unix.Mmap(int(f.Fd()), 0, large, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("%d bytes are mapped: %v", len(mapped), err)
+	}
+	if mapped, err := unix.Mmap(int(f.Fd()), 0, large, unix.PROT_READ, unix.MAP_SHARED); err != nil || len(mapped) != large {
+		t.Errorf("to be read: %d bytes are mapped: %v", len(mapped), err)
+	} else if err := unix.Munmap(mapped); err != nil {
+		t.Error(err)
+	}
+}
+
+// A table waits for its blocks instead: Badger loses the tables that it merges
+// where it cannot make the new one.
+func TestTablesWaitForRoom(t *testing.T) {
+	if err := open(t, t.TempDir()).Close(); err != nil {
+		t.Fatal(err)
+	}
+	disk := smallDisk(t, 6<<20)
+	fill(t, disk, 1<<20)
+	f, err := os.Create(filepath.Join(disk, "000001.sst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const large = 4 << 20
+	if err := f.Truncate(large); err != nil {
+		t.Fatal(err)
+	}
+	mapped := make(chan error, 1)
+	go func() {
+		b, err := unix.Mmap(int(f.Fd()), 0, large, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err == nil {
+			err = unix.Munmap(b)
+		}
+		mapped <- err
+	}()
+	select {
+	case err := <-mapped:
+		t.Fatalf("it was not waited for: %v", err)
+	case <-time.After(200 * time.Millisecond): // longer only shows more
+	}
+	if err := os.Remove(filepath.Join(disk, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-mapped; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFaultFullDisk fills the disk of a store to some point, again and again: no
 // key is made then, keys can be deleted, the process lives, opening is possible or
 // says what is wrong, what was acknowledged is there, and once there is room all

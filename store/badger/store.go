@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -104,6 +105,9 @@ var (
 // has it open.
 func Open(dir string, opts Options) (*Store, error) {
 	s, err := open(dir, opts)
+	if err != nil && !errors.Is(err, store.ErrNoSpace) && noSpace(err) {
+		err = fmt.Errorf("%w: make room on the disk: %w", store.ErrNoSpace, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
@@ -236,6 +240,10 @@ func (s *Store) tryDriver(opts Options) (db *driver.DB, err error) {
 	if err := checkTables(s.dir); err != nil {
 		return nil, err
 	}
+	mapAllocated()
+	if err := allocateDriver(s.dir); err != nil { // opening writes, too
+		return nil, err
+	}
 	if db, err = driver.Open(driverOptions(s.dir, opts.Logger)); err != nil {
 		return nil, err
 	}
@@ -254,8 +262,12 @@ func (s *Store) tryDriver(opts Options) (db *driver.DB, err error) {
 }
 
 // damagedDriver reports whether an error of opening Badger is about what its
-// files have, not about the system or another process.
+// files have, not about the system or another process. Badger words some errors
+// of the system anew, of which the text is left.
 func damagedDriver(err error) bool {
+	if noSpace(err) || strings.Contains(err.Error(), syscall.EIO.Error()) {
+		return false
+	}
 	var errno syscall.Errno
 	return !errors.As(err, &errno) || errno == syscall.ENOENT || errno == syscall.EINVAL
 }

@@ -38,6 +38,7 @@ type host struct {
 
 	daemon *os.Process   // the last one that was started
 	ended  chan struct{} // closed when that has ended
+	exit   *exec.Cmd     // tells how, once it has ended
 }
 
 // newHost makes a state folder; nothing runs on it yet.
@@ -74,7 +75,7 @@ func (h *host) start(wrapper ...string) error {
 		return err
 	}
 	ended := make(chan struct{})
-	h.daemon, h.ended = cmd.Process, ended
+	h.daemon, h.ended, h.exit = cmd.Process, ended, cmd
 	go func() {
 		_ = cmd.Wait()
 		close(ended)

@@ -49,6 +49,7 @@ var measures = []measure{
 	sequences,
 	reuse,
 	growth,
+	full,
 	plantedBugs,
 }
 

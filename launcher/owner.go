@@ -27,7 +27,8 @@ const groupPatience = 2 * time.Second
 type unit struct {
 	l      *Launcher
 	events chan request
-	over   chan struct{} // closed once the process has ended
+	gone   chan struct{} // closed when the process is known to have ended
+	over   chan struct{} // closed once that is written down
 
 	// Of the owner alone.
 	handle *proc.Process // nil where an adopted process was gone already
@@ -58,7 +59,7 @@ type request struct {
 }
 
 func newUnit(l *Launcher, p Process, handle *proc.Process) *unit {
-	u := &unit{l: l, process: p, handle: handle, events: make(chan request), over: make(chan struct{})}
+	u := &unit{l: l, process: p, handle: handle, events: make(chan request), gone: make(chan struct{}), over: make(chan struct{})}
 	if !p.Live() {
 		close(u.over)
 	}
@@ -105,12 +106,13 @@ func (u *unit) because(reason string) {
 }
 
 // tell sends an event to the owner and waits until it was acted upon. A process
-// that has ended takes none: that is no error.
+// that has ended takes none: that is no error, also where the end cannot be
+// written down yet.
 func (u *unit) tell(ctx context.Context, e event) error {
 	done := make(chan error, 1)
 	select {
 	case u.events <- request{e, done}:
-	case <-u.over:
+	case <-u.gone:
 		return nil
 	case <-u.l.life.Done():
 		return ErrClosed
@@ -327,6 +329,7 @@ func (u *unit) awaitGroup() {
 // end ends the leases and the record in one batch.
 func (u *unit) end(ctx context.Context) {
 	asked := u.snapshot().Status == Stopping
+	close(u.gone)
 	exit := u.collect(asked)
 	failpoint.At("exit/collected")
 	u.letGo()

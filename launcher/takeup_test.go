@@ -1,6 +1,7 @@
 package launcher_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -9,8 +10,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"berth/launcher"
+	"berth/store/storetest"
 
 	"golang.org/x/sys/unix"
 )
@@ -135,6 +138,34 @@ func TestTakeUpWithoutDescriptors(t *testing.T) {
 	for _, p := range started {
 		if got, err := w.Process(p.ID); err != nil || got.Identity != p.Identity || !got.Live() {
 			t.Errorf("process %d is %+v, %v", p.ID, got, err)
+		}
+	}
+}
+
+// A process whose end cannot be written down yet takes no more requests, and who
+// asks is answered.
+func TestKillWhileTheEndIsNotWrittenDown(t *testing.T) {
+	w := newWorld(t, tcp("http", 23995, 23999))
+	w.deploy(process("p", httpPort, "serve"))
+	w.close()
+	slow := storetest.NewFaulty(w.store)
+	w.store = slow
+	w.open()
+	p := w.exec("p", 1)[0]
+	release := slow.Block()
+	defer release()
+	if err := syscall.Kill(p.Identity.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := slow.AwaitBlocked(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, wait := range []time.Duration{0, time.Millisecond} {
+		_, err := w.Kill(ctx, launcher.StopRequest{Selector: launcher.Selector{IDs: []int{p.ID}}, Hard: true, Wait: wait})
+		if wait == 0 && err != nil || wait > 0 && !errors.Is(err, launcher.ErrTimeout) {
+			t.Errorf("waiting %v: %v", wait, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"berth/internal/failpoint"
 	"berth/store"
@@ -32,10 +33,9 @@ func (s *Store) turnIfFull() {
 		select {
 		case <-under.done:
 		default:
-			if s.journal.offset < mostBehind*s.journal.size {
+			if s.journal.offset < mostBehind*s.journal.size || !s.awaitCheckpoint(under) {
 				return
 			}
-			<-under.done
 		}
 	}
 	if s.room.forDriver(false) != nil {
@@ -50,6 +50,23 @@ func (s *Store) turnIfFull() {
 	s.journal.begin()
 	failpoint.At("checkpoint/turned")
 	go s.carryOut(s.under)
+}
+
+// awaitCheckpoint waits until Badger has a checkpoint. It reports false where
+// Badger waits for room on the disk: nobody can tell how long.
+func (s *Store) awaitCheckpoint(c *checkpoint) bool {
+	tick := time.NewTicker(roomAge)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.done:
+			return true
+		case <-tick.C:
+			if s.room.forDriver(false) != nil {
+				return false
+			}
+		}
+	}
 }
 
 func (s *Store) carryOut(c *checkpoint) {

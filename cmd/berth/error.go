@@ -13,8 +13,8 @@ var (
 	// one of the two is in use.
 	errCopied = errors.New("a copied state folder")
 
-	// errStateID says that the id of a state folder cannot be read.
-	errStateID = errors.New("the id of the state folder is not well formed")
+	// errStateID says that the id of a state folder is not the one that it was given.
+	errStateID = errors.New("the id of the state folder is damaged")
 
 	// errEnded says that a part of the daemon ended by itself.
 	errEnded = errors.New("ended by itself")

@@ -310,6 +310,11 @@ func TestServeRefused(t *testing.T) {
 		{"a file for a home", func(dir string) error { return errors.Join(os.Remove(dir), os.WriteFile(dir, nil, 0o600)) }, nil, "state folder"},
 		{"a bad id", func(dir string) error { return os.WriteFile(filepath.Join(dir, "state-id"), []byte("x\n"), 0o600) }, errStateID, "32 hexadecimal"},
 		{"an empty id", func(dir string) error { return os.WriteFile(filepath.Join(dir, "state-id"), nil, 0o600) }, errStateID, "backup"},
+		{"another id", func(dir string) error {
+			id := strings.Repeat("a", 32)
+			err := bindStateID(dir, id)
+			return errors.Join(err, os.WriteFile(filepath.Join(dir, "state-id"), []byte("b"+id[1:]+"\n"), 0o600))
+		}, errStateID, "another id"},
 		{"a file for a store", func(dir string) error { return os.WriteFile(filepath.Join(dir, "store"), nil, 0o600) }, nil, "open the store"},
 		{"a file for a socket", func(dir string) error { return os.WriteFile(filepath.Join(dir, "berth.sock"), nil, 0o600) }, nil, "is no socket"},
 		{"a folder for a lock", func(dir string) error { return os.Mkdir(filepath.Join(dir, "lock"), 0o700) }, nil, "lock the state folder"},

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -51,6 +52,7 @@ func newStateID() string {
 func bindStateID(dir, id string) error {
 	place, err := placeOf(dir)
 	if err == nil {
+		place += sumOf(id)
 		err = writeWhole(dir, "state-id", id)
 	}
 	if err == nil {
@@ -80,9 +82,15 @@ func placeOf(dir string) (string, error) {
 	return fmt.Sprintf("inode %d made %d", st.Ino, made), nil
 }
 
+// sumOf follows a place: a checksum of the id that was made for it.
+func sumOf(id string) string {
+	return fmt.Sprintf(" id %08x", crc32.Checksum([]byte(strings.ToLower(id)), crc32.MakeTable(crc32.Castagnoli)))
+}
+
 // copied reports whether the id of a state folder was made for another folder,
 // which this one is a copy of. One that does not say for which it was made gets
-// that written down.
+// that written down. An id that was not made for this folder though it is the
+// place of one is damaged: with it, processes would not be recognised.
 func copied(dir, id string) (bool, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "state-place"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,7 +100,15 @@ func copied(dir, id string) (bool, error) {
 	if err = errors.Join(err, placeErr); err != nil {
 		return false, fmt.Errorf("tell the state folder from its copies: %w", err)
 	}
-	return strings.TrimSpace(string(text)) != place, nil
+	was, sum, _ := strings.Cut(strings.TrimSpace(string(text)), " id ")
+	switch {
+	case was != place:
+		return true, nil
+	case " id "+sum != sumOf(id):
+		return false, fmt.Errorf("%w: the checksum in state-place is that of another id than state-id in %s has: restore the two from a backup, or delete state-place if the id is right",
+			errStateID, dir)
+	}
+	return false, nil
 }
 
 // writeWhole writes a line to a file so that after any crash it is there as a

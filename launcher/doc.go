@@ -47,5 +47,6 @@
 // SIGTERM to the group, and SIGKILL after the shutdown timeout. When a process
 // that was asked to stop has exited, what is left of its group is killed, so that
 // it does not keep the ports; when a process ends by itself, its children are
-// left alone, and a port that one of them still has is set aside.
+// left alone, and a port that one of them still has is set aside. Where processes
+// have cgroups (cgroups.go), all that is left in one is killed like the group.
 package launcher

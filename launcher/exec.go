@@ -309,7 +309,7 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 	now := l.Now().UTC().Truncate(time.Millisecond)
 	for i, s := range started {
 		p := &processes[i]
-		p.Identity, p.StartedAt = s.handle.Identity(), now
+		p.Identity, p.StartedAt, p.Cgroup = s.handle.Identity(), now, s.cgroup
 		key := l.processKey(p.ID)
 		if i > 0 && failpoint.Planted("record-one") {
 			continue

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"berth/launcher"
+	"berth/launcher/cgroup"
 	"berth/launcher/gate"
 	"berth/lease"
 	"berth/store"
@@ -100,6 +101,23 @@ func program(what string) {
 		}
 		fmt.Println("child", cmd.Process.Pid)
 		os.Exit(3)
+	case "deserter": // its child listens, in a session of its own and with another parent
+		cmd := exec.Command("/proc/self/exe", "program", "desert")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Run(); err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		select {}
+	case "desert":
+		cmd := exec.Command("/proc/self/exe", "program", "serve")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+		fmt.Println("child", cmd.Process.Pid)
 	case "serve":
 		listen()
 		select {}
@@ -199,6 +217,8 @@ type world struct {
 	prober lease.Prober // nil for the system's
 	lost   bool         // the store has lost what was acknowledged
 
+	cgroups *cgroup.Parent // of the processes; nil where they have none
+
 	mu     sync.Mutex
 	logged []string // lines of the log
 }
@@ -255,7 +275,7 @@ func (w *world) tryOpen() error {
 	}
 	w.Launcher, err = launcher.Open(ctx, launcher.Options{
 		Store: w.store, Leases: w.leases, Home: w.home, Socket: filepath.Join(w.home, "berth.sock"), StateID: "state",
-		Environ: append(os.Environ(), "TEST_BINARY="+binary, "TEST_PID="+strconv.Itoa(os.Getpid())), Logger: log, KeepEnded: 5, Lost: w.lost,
+		Environ: append(os.Environ(), "TEST_BINARY="+binary, "TEST_PID="+strconv.Itoa(os.Getpid())), Logger: log, KeepEnded: 5, Lost: w.lost, Cgroups: w.cgroups,
 	})
 	if err != nil {
 		return err

@@ -175,6 +175,7 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 		l.Logger.Error("cannot look for processes without a record", "error", err)
 	}
 	failpoint.At("adopt/all")
+	l.sweepCgroups()
 	if l.Lost {
 		l.skipIDs()
 	} else {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"berth/launcher/cgroup"
 	"berth/lease"
 	"berth/store"
 )
@@ -39,6 +40,10 @@ type Options struct {
 	// accepted that yet. Records of processes that still run are rebuilt then,
 	// and folders without a record stay.
 	Lost bool
+
+	// Cgroups has each process live in a cgroup of its own, so that what it has
+	// left can be killed with it. Nil: in the daemon's.
+	Cgroups *cgroup.Parent
 
 	// Host names this host in the keys of records. Default: "local".
 	Host string

@@ -257,6 +257,9 @@ func (u *unit) do(a action) error {
 		}
 	}
 	err := u.signalGroup(sig)
+	if a == force {
+		u.l.killCgroup(u.snapshot())
+	}
 	failpoint.At("stop/signalled")
 	if errors.Is(err, proc.ErrGone) {
 		return nil // its exit is on the way
@@ -279,6 +282,9 @@ func (u *unit) collect(group bool) proc.Exit {
 		u.timer = nil
 	}
 	u.forced = 0
+	if group {
+		defer u.l.emptyCgroup(u.snapshot()) // before anything of it is looked at
+	}
 	if u.handle == nil {
 		return proc.Exit{}
 	}
@@ -361,6 +367,7 @@ func (u *unit) end(ctx context.Context) {
 	if asked && u.l.deletesOnKill(p) {
 		u.l.removeDir(p.ID)
 	}
+	u.l.removeCgroup(p)
 	u.l.Logger.Info("ended", "process", p.Title(), "reason", p.Exit.Reason)
 }
 

@@ -54,6 +54,9 @@ type Process struct {
 	// the last one when it ended.
 	Identity proc.Identity `json:"identity,omitzero"`
 	Ports    []Port        `json:"ports,omitempty"`
+	// Cgroup is the cgroup of its own that it was last started in, as in
+	// /proc/PID/cgroup; empty where it has none.
+	Cgroup string `json:"cgroup,omitempty"`
 	// StartedAt is when it was last started, EndedAt when its end was noticed.
 	StartedAt time.Time `json:"startedAt,omitzero"`
 	EndedAt   time.Time `json:"endedAt,omitzero"`

@@ -33,6 +33,8 @@ type incarnation struct {
 	child    *gate.Child
 	handle   *proc.Process
 	handover handover
+	cgroup   string // the path of its own one, empty where it has none
+	gone     func() // removes that once the child, abandoned, is gone
 }
 
 // abandon ends a child whose gate was never opened.
@@ -42,6 +44,7 @@ func (i *incarnation) abandon() {
 		_, _ = i.handle.Reap()
 	}
 	_ = i.handle.Close()
+	i.gone()
 }
 
 // prepare makes the folder of a process and starts its command behind a gate.
@@ -84,16 +87,21 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 		command.Files, command.PIDEnv = append(command.Files[:firstHanded:firstHanded], files...), "LISTEN_PID"
 	}
 	p.StartedAt = l.Now().UTC().Truncate(time.Millisecond)
-	if size := len(carried(p, proc.Identity{})) + identitySize; size <= carriedLimit {
+	size := len(carried(p, proc.Identity{})) + identitySize
+	if l.Cgroups != nil {
+		size += len(l.Cgroups.Path(p.ID)) + len(`,"cgroup":""`)
+	}
+	if size <= carriedLimit {
 		command.LateEnv, command.LateSize = recordEnv, size
 	}
-	child, err := gate.Start(command)
+	child, cgroup, err := l.startIn(p, command)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: process %q: %w", ErrExecFailed, p.Name, err)
 	}
 	pidfd := child.PIDFD()
 	id, err := proc.Identify(child.PID)
-	i := &incarnation{child: child, handle: proc.Adopt(pidfd, id), handover: h}
+	p.Cgroup = cgroup
+	i := &incarnation{child: child, handle: proc.Adopt(pidfd, id), handover: h, cgroup: cgroup, gone: func() { l.removeCgroup(p) }}
 	if err == nil && command.LateEnv != "" {
 		err = child.SetLate(carried(p, id))
 	}
@@ -216,8 +224,11 @@ func (u *unit) prepareAgain(p *Process, commit func(store.Batch) error) (*incarn
 	if err != nil {
 		return nil, err
 	}
+	if p.Cgroup != i.cgroup {
+		defer u.l.removeCgroup(*p) // below another daemon's
+	}
 	p.Status, p.Again = Starting, true
-	p.Identity, p.StartedAt = i.handle.Identity(), u.l.Now().UTC().Truncate(time.Millisecond)
+	p.Identity, p.StartedAt, p.Cgroup = i.handle.Identity(), u.l.Now().UTC().Truncate(time.Millisecond), i.cgroup
 	for n := range p.Ports {
 		p.Ports[n].State = PortLeased
 	}

@@ -13,9 +13,13 @@ import (
 type ServeOptions struct {
 	// AdoptCopy has a copied state folder take the place of its original.
 	AdoptCopy bool
+
+	// Cgroups has each process live in a cgroup of its own.
+	Cgroups bool
 }
 
 type serveCommand struct {
+	Cgroups   bool `help:"start each process in a cgroup of its own, so that kill reaches all that comes from it"`
 	AdoptCopy bool `help:"where the state folder is a copy: take the place of the original, which is gone"`
 }
 
@@ -23,9 +27,12 @@ func (serveCommand) page() page {
 	return page{
 		long: `Runs the daemon in the foreground until it is stopped by berth stop, SIGTERM or SIGINT. Processes go on without it, and the next daemon of the same state folder takes them over. Other commands start a daemon in the background by themselves.
 
+With -cgroups, or BERTH_CGROUPS=1 in the environment of who starts the daemon, each process lives in a cgroup (version 2, Linux 5.14) below the daemon's, and kill ends all that is in it: also what has forked itself into a session of its own. That needs root, or a cgroup that was delegated to this user. A daemon of something else that a process starts ends with that process then.
+
 A state folder that was copied, or restored from a backup, is not the one that its processes were started for. While one of them runs it is refused, unless -adopt-copy says that the original is gone for good: the processes are taken over then. While none runs it is served as a folder of its own.`,
 		examples: []example{
 			{"serve", "run the daemon, as a service manager does"},
+			{"serve -cgroups", "have kill reach children that left the process group, too"},
 			{"serve -adopt-copy", "go on with a folder that was moved to another disk by copying"},
 		},
 	}
@@ -38,7 +45,7 @@ func (c *serveCommand) run(ctx context.Context, s *Shell) error {
 	if s.opts.Serve == nil {
 		return errors.New("this program has no daemon in it")
 	}
-	return s.opts.Serve(ctx, ServeOptions{AdoptCopy: c.AdoptCopy})
+	return s.opts.Serve(ctx, ServeOptions{AdoptCopy: c.AdoptCopy, Cgroups: c.Cgroups})
 }
 
 type stopCommand struct {

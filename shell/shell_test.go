@@ -328,6 +328,14 @@ func TestServe(t *testing.T) {
 	if got := d.runWith(t, context.Background(), o, "serve", "-adopt-copy"); !adopt || got.code != 0 {
 		t.Errorf("with -adopt-copy: %v, code %d, err %q", adopt, got.code, got.err)
 	}
+	cgroups := false
+	o = shell.Options{Serve: func(_ context.Context, o shell.ServeOptions) error { cgroups = o.Cgroups; return nil }}
+	if got := d.runWith(t, context.Background(), o, "serve", "-cgroups"); !cgroups || got.code != 0 {
+		t.Errorf("with -cgroups: %v, code %d, err %q", cgroups, got.code, got.err)
+	}
+	if got := d.runWith(t, context.Background(), o, "serve"); cgroups || got.code != 0 {
+		t.Errorf("without -cgroups: %v, code %d, err %q", cgroups, got.code, got.err)
+	}
 	o = shell.Options{In: strings.NewReader("serve\n"), Serve: func(context.Context, shell.ServeOptions) error { t.Error("a script ran the daemon"); return nil }}
 	if got := d.runWith(t, context.Background(), o); got.code != 2 {
 		t.Errorf("serve in a script: code %d, err %q", got.code, got.err)

@@ -16,6 +16,7 @@ import (
 	"berth/home"
 	"berth/internal/failpoint"
 	"berth/launcher"
+	"berth/launcher/cgroup"
 	"berth/lease"
 	"berth/server"
 	"berth/shell"
@@ -38,7 +39,7 @@ func serve(ctx context.Context, paths home.Paths, o shell.ServeOptions) error {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	d := newDaemon(paths, slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	d.adoptCopy = o.AdoptCopy
+	d.adoptCopy, d.cgroups = o.AdoptCopy, o.Cgroups || os.Getenv("BERTH_CGROUPS") == "1"
 	return d.run(ctx)
 }
 
@@ -60,6 +61,9 @@ type daemon struct {
 
 	// adoptCopy has a copy of a state folder take the place of its original.
 	adoptCopy bool
+
+	// cgroups has processes live in cgroups of their own.
+	cgroups bool
 
 	// ready is closed once the daemon answers.
 	ready chan struct{}
@@ -158,8 +162,15 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err := failpoint.Fail("serve/leases"); err != nil {
 		return err
 	}
+	var cgroups *cgroup.Parent
+	if d.cgroups {
+		if cgroups, err = cgroup.Open(id); err != nil {
+			return fmt.Errorf("%w: serve as root, in a cgroup that is delegated to this user, or without -cgroups (BERTH_CGROUPS)", err)
+		}
+		defer closing(&err, "remove the cgroup of the processes", cgroups.Close)
+	}
 	processes, err := launcher.Open(ctx, launcher.Options{
-		Store: st, Leases: leases, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Lost: len(st.Health().Damage) > 0, Environ: d.environ, Logger: d.log,
+		Store: st, Leases: leases, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Lost: len(st.Health().Damage) > 0, Cgroups: cgroups, Environ: d.environ, Logger: d.log,
 	})
 	if errors.Is(err, launcher.ErrCopied) {
 		return fmt.Errorf("%w: %w: serve the original; or, where that is gone for good, let this one take its place with berth serve -adopt-copy", errCopied, err)

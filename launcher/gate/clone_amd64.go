@@ -81,10 +81,17 @@ func startByClone(c *Command, theirs int) (*Child, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Cgroup != nil {
+		b.clone.flags |= unix.CLONE_INTO_CGROUP
+		b.clone.cgroup = uint64(c.Cgroup.Fd())
+	}
 	r := clone3(b)
 	runtime.KeepAlive(c)
 	if errno := syscall.Errno(-r); r > ^uintptr(4095) {
 		_ = unix.Munmap(m)
+		if c.Cgroup != nil && errno != unix.ENOSYS && errno != unix.EAGAIN && errno != unix.ENOMEM {
+			return nil, fmt.Errorf("start %s: %w: clone3: %w", c.Path, ErrCgroup, errno)
+		}
 		switch errno {
 		case unix.ENOSYS, unix.EINVAL, unix.EPERM:
 			cloneRefused.Store(true)

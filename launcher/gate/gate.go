@@ -43,6 +43,10 @@ type Command struct {
 	// Files become descriptors 0, 1, 2 and so on. All others are closed.
 	Files []*os.File
 
+	// Cgroup, unless it is nil, is the folder of a cgroup of version 2 that the child
+	// comes to life in. Where the kernel refuses it the error is ErrCgroup.
+	Cgroup *os.File
+
 	// Group, unless it is nil, is what opens the gate together with others.
 	Group *Group
 }
@@ -115,6 +119,9 @@ func (e *ExecError) Error() string {
 }
 
 func (e *ExecError) Unwrap() error { return e.Errno }
+
+// ErrCgroup says that a child could not be started in its cgroup.
+var ErrCgroup = errors.New("it cannot be started in its cgroup")
 
 // ErrClosed says that a child ended behind its gate, or as it passed it,
 // without saying why: it was killed.

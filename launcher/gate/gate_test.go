@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"berth/internal/require"
+	"berth/launcher/cgroup"
 	"berth/launcher/gate"
 
 	"golang.org/x/sys/unix"
@@ -301,6 +303,48 @@ func TestTheChildIsToldWhatIsKnownLate(t *testing.T) {
 			if want := []string{"FIRST=1", "LISTEN_PID=" + strconv.Itoa(g.PID), "LATE=" + tt.want}; !slices.Equal(g.Env, want) {
 				t.Errorf("environment %q, want %q", g.Env, want)
 			}
+		}
+	})
+}
+
+func TestTheChildIsBornInItsCgroup(t *testing.T) {
+	p, err := cgroup.Open(fmt.Sprint(t.Name(), os.Getpid()))
+	if err != nil {
+		require.Missing(t, "cgroups of version 2 ("+err.Error()+")", "run the tests as root or in a delegated cgroup, on Linux 5.14 or later")
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	eachWay(t, func(t *testing.T, start func(gate.Command) (*gate.Child, error)) {
+		folder, err := p.Make(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer folder.Close()
+		looked := func(c gate.Command) (*gate.Child, error) {
+			child, err := start(c)
+			if err == nil {
+				if path, err := cgroup.Of(child.PID); err != nil || path != p.Path(1) {
+					t.Errorf("behind the gate it is in %q, %v", path, err)
+				}
+			}
+			return child, err
+		}
+		out, _, err := run(t, looked, gate.Command{Path: "/bin/cat", Args: []string{"cat", "/proc/self/cgroup"}, Cgroup: folder})
+		if err != nil || !strings.Contains(out, "0::"+p.Path(1)+"\n") {
+			t.Errorf("output %q, error %v", out, err)
+		}
+		if gone, err := p.Remove(p.Path(1)); !gone || err != nil {
+			t.Errorf("removed: %v, %v", gone, err)
+		}
+		// In one that is not there any more nothing can be started; without one it can.
+		if _, _, err := run(t, start, gate.Command{Path: "/bin/true", Args: []string{"true"}, Cgroup: folder}); !errors.Is(err, gate.ErrCgroup) {
+			t.Errorf("in one that is gone: %v", err)
+		}
+		if _, _, err := run(t, start, gate.Command{Path: "/bin/true", Args: []string{"true"}}); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -39,11 +39,18 @@ func startByExec(c *Command, conn *os.File, theirs int) (*Child, error) {
 	if c.Group != nil {
 		files = append(files, c.Group.file)
 	}
+	sys := &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}
+	if c.Cgroup != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(c.Cgroup.Fd())
+	}
 	process, err := os.StartProcess("/proc/self/exe", []string{gateName, strconv.Itoa(len(c.Files))}, &os.ProcAttr{
 		Env:   []string{},
 		Files: files,
-		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
+		Sys:   sys,
 	})
+	if err != nil && c.Cgroup != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.ENOMEM) {
+		return nil, fmt.Errorf("start %s: %w: %w", c.Path, ErrCgroup, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.Path, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -20,33 +21,45 @@ import (
 // kind of file in turn. The next daemon has all that was acknowledged, or says
 // that it has not: it ends with a word about it, or grants nothing until that
 // is accepted.
-var flips = measure{
-	name: "flips", what: "flipped bits whose loss is noticed", unit: "flips", ci: 200, soak: 5000,
-	run: func(ctx context.Context, s *suite, n int) (f figure, err error) {
-		h, err := s.newHost()
-		if err != nil {
-			return f, err
+var flips = flipsMatching(regexp.MustCompile(""))
+
+// flipsMatching flips bits of the files whose kinds a pattern matches.
+func flipsMatching(pattern *regexp.Regexp) measure {
+	return measure{
+		name: "flips", what: "flipped bits whose loss is noticed", unit: "flips", ci: 200, soak: 5000,
+		matching: flipsMatching, cases: pattern.String(),
+		run: func(ctx context.Context, s *suite, n int) (figure, error) { return s.flip(ctx, pattern, n) },
+	}
+}
+
+func (s *suite) flip(ctx context.Context, pattern *regexp.Regexp, n int) (f figure, err error) {
+	h, err := s.newHost()
+	if err != nil {
+		return f, err
+	}
+	h.planted = append(h.planted, "small-journal")
+	fl := &flipping{host: h, f: &f, told: map[string]int{}, done: map[string]int{}}
+	defer func() { err = fl.finish(ctx, err) }()
+	if err := fl.prepare(ctx); err != nil {
+		return f, err
+	}
+	fl.kinds = slices.DeleteFunc(fl.kinds, func(kind string) bool { return !pattern.MatchString(kind) })
+	if len(fl.kinds) == 0 {
+		return f, fmt.Errorf("there is no kind of file like %q", pattern)
+	}
+	for f.done < n && !s.caught(&f) && ctx.Err() == nil {
+		kind := fl.kinds[f.done%len(fl.kinds)]
+		if err := fl.round(ctx, kind, s.random); err != nil {
+			return f, fmt.Errorf("%s: %w", kind, err)
 		}
-		h.env = []string{"BERTH_PLANTED=small-journal"}
-		fl := &flipping{host: h, f: &f, told: map[string]int{}, done: map[string]int{}}
-		defer func() { err = fl.finish(ctx, err) }()
-		if err := fl.prepare(ctx); err != nil {
-			return f, err
-		}
-		for f.done < n && ctx.Err() == nil {
-			kind := fl.kinds[f.done%len(fl.kinds)]
-			if err := fl.round(ctx, kind, s.random); err != nil {
-				return f, fmt.Errorf("%s: %w", kind, err)
-			}
-			f.done++
-		}
-		var told []string
-		for _, kind := range fl.kinds {
-			told = append(told, fmt.Sprintf("%s %d of %d", kind, fl.told[kind], fl.done[kind]))
-		}
-		f.note("told of: %s", strings.Join(told, ", "))
-		return f, ctx.Err()
-	},
+		f.done++
+	}
+	var told []string
+	for _, kind := range fl.kinds {
+		told = append(told, fmt.Sprintf("%s %d of %d", kind, fl.told[kind], fl.done[kind]))
+	}
+	f.note("told of: %s", strings.Join(told, ", "))
+	return f, ctx.Err()
 }
 
 // flipping is a state folder that is put back after each flip.

@@ -59,7 +59,7 @@ func (s *suite) fillAgain(ctx context.Context, v *volume, n int, f *figure, told
 		return err
 	}
 	h.useHome(filepath.Join(v.root, "home"))
-	h.env = []string{"BERTH_PLANTED=small-journal"} // so that Badger writes as well
+	h.planted = append(h.planted, "small-journal") // so that Badger writes as well
 	if err := h.up(ctx); err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"sync"
@@ -82,7 +81,8 @@ func (s *suite) inLanes(ctx context.Context, lanes int, chosen []measure) []row 
 // task is what a process of its own is to measure. It gets it as JSON by the
 // environment.
 type task struct {
-	Dir     string // of the suite whose program it uses
+	Dir     string // for its folder
+	Program string
 	Measure string
 	Case    string
 	N       int
@@ -105,7 +105,7 @@ func (s *suite) apart(ctx context.Context, m measure, n int, flags uintptr) row 
 	r := row{measure: m, wanted: n}
 	begin := time.Now()
 	out, err := s.startApart(ctx, task{
-		Dir: s.dir, Measure: m.name, Case: m.cases, N: n, Seed: s.random.Uint64(), Soak: s.soak, Planted: s.planted, Flags: flags,
+		Dir: s.dir, Program: s.berth, Measure: m.name, Case: m.cases, N: n, Seed: s.random.Uint64(), Soak: s.soak, Planted: s.planted, Flags: flags,
 	})
 	var o outcome
 	if jsonErr := json.Unmarshal(out, &o); jsonErr != nil {
@@ -179,7 +179,7 @@ func (t task) measure(ctx context.Context, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s.berth, s.planted, s.namespaces = filepath.Join(t.Dir, programName), t.Planted, t.Flags
+	s.berth, s.planted, s.namespaces = t.Program, t.Planted, t.Flags
 	r := s.measure(ctx, m, t.N)
 	end()
 	o := outcome{Done: r.done, Violations: r.violations, Notes: r.notes, Seconds: r.took.Seconds(), Skipped: r.skipped}

@@ -107,6 +107,8 @@ var bugs = []bug{
 	{"run-unrecorded", "commands run before their records are durable", pointsNamed("^exec/prepared kill"), 1, "orphan"},
 	{"answer-early", "a commit is answered before it is written", kills, 10, "lease"},
 	{"replay-half", "of two files of the journal one is read", kills, 20, "lost lease"},
+	{"trust-journal", "what the journal has is not compared with what was acknowledged", flipsMatching(regexp.MustCompile("^(journal|.mem)")), 30, "not all is there"},
+	{"ignore-checksums", "the journal is read whatever its checksums say", flipsMatching(regexp.MustCompile("^journal")), 30, "not all is there"},
 	{"keep-half", "work that was left half done is not undone", pointsNamed("^intent/applied kill"), 1, "half done"},
 	{"skip-sync", "a commit does not wait for the disk", power, 1, "lost lease"},
 	{"any-listener", "whoever listens on a leased port is taken for its process", racer, 30, "is said to listen"},

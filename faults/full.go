@@ -23,7 +23,7 @@ import (
 // the last byte and now not. Nothing is granted then, what is there can end, the
 // daemon lives and can be started, and with room all is well by itself.
 var full = measure{
-	name: "full", what: "full disks", unit: "times", ci: 24, soak: 600,
+	name: "full", what: "full disks", unit: "times", ci: 40, soak: 1000,
 	needs: []need{needDisk},
 	run: func(ctx context.Context, s *suite, n int) (f figure, err error) {
 		var told disktold
@@ -99,7 +99,7 @@ func (d *diskFull) round(ctx context.Context, name string) error {
 		}
 		own = append(own, holder)
 	}
-	end := d.l.actors(ctx, d.host, name, random)
+	end := d.l.actors(ctx, d.host, name, random, 1)
 	time.Sleep(time.Duration(random.Int64N(int64(100 * time.Millisecond))))
 	var leave int64 // bytes
 	if random.IntN(2) == 0 {

@@ -59,13 +59,13 @@ func (l *ledger) act(ctx context.Context, h *host, name string, random *rand.Ran
 	}
 }
 
-// actors has some clients act, one of them on processes, until end is called.
-func (l *ledger) actors(ctx context.Context, h *host, name string, random *rand.Rand) (end func()) {
+// actors has some clients act, so many of them on processes, until end is called.
+func (l *ledger) actors(ctx context.Context, h *host, name string, random *rand.Rand, processes int) (end func()) {
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
 	for i := range 5 {
 		random := rand.New(rand.NewPCG(random.Uint64(), 0))
-		wait.Go(func() { l.goOn(ctx, stop, h, fmt.Sprintf("%s.%d", name, i), random, i == 0) })
+		wait.Go(func() { l.goOn(ctx, stop, h, fmt.Sprintf("%s.%d", name, i), random, i < processes) })
 	}
 	return func() {
 		close(stop)

@@ -50,6 +50,7 @@ var measures = []measure{
 	reuse,
 	growth,
 	full,
+	failingDisks,
 	flips,
 	plantedBugs,
 }

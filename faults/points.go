@@ -104,6 +104,8 @@ type stage struct {
 	n      int           // of the take, for names
 	wait   time.Duration // how long what was armed is waited for
 
+	comeBack time.Duration // how long ports are waited for
+
 	// things are the ranges and distributions that are there or not, and
 	// doubtful those of which that is not known.
 	things   map[string]bool
@@ -124,7 +126,7 @@ func (s *suite) emptyStage() (*stage, error) {
 	}
 	h.env = append(h.env, "BERTH_FAILPOINT=@"+filepath.Join(h.dir, "armed"), "BERTH_FAILPOINTS_REACHED="+filepath.Join(h.dir, "reached"))
 	h.planted = append(h.planted, "small-journal")
-	st := &stage{host: h, ledger: newLedger(), wait: patience / 4, things: map[string]bool{}, doubtful: map[string]bool{}, restarted: map[int]int{}}
+	st := &stage{host: h, ledger: newLedger(), wait: patience / 4, comeBack: patience, things: map[string]bool{}, doubtful: map[string]bool{}, restarted: map[int]int{}}
 	return st, st.arm("")
 }
 

@@ -154,6 +154,7 @@ func TestPortsAmiss(t *testing.T) {
 		says string
 	}{
 		{"good", of([]int{1, 3}, []int{2}), ""},
+		{"bound by another", of([]int{3}, []int{2}, 1), ""},
 		{"missing", of([]int{1}, []int{2}), "2 of the 3 ports"},
 		{"set aside", of([]int{1}, []int{2}, 3), "set aside: in use"},
 		{"pending", of([]int{1}, []int{2, 3}), "port 3 of r is active, and there is no lease"},
@@ -161,7 +162,7 @@ func TestPortsAmiss(t *testing.T) {
 		{"twice", of([]int{1, 3}, []int{2, 2}), "listed twice"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := portsAmiss(tt.r, map[int]bool{2: true}); !strings.Contains(got, tt.says) || (got == "") != (tt.says == "") {
+			if got := portsAmiss(tt.r, map[int]bool{2: true}, map[int]bool{1: true}); !strings.Contains(got, tt.says) || (got == "") != (tt.says == "") {
 				t.Errorf("it says %q, want %q", got, tt.says)
 			}
 		})

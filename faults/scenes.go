@@ -326,9 +326,10 @@ func (st *stage) compare(ctx context.Context, f *figure) error {
 }
 
 // portsComeBack waits until each port of a range is either available or that of
-// a lease: none stays pending or set aside for ever.
+// a lease: none stays pending or set aside for ever, but for the one that a
+// decoy has.
 func (st *stage) portsComeBack(ctx context.Context, f *figure) error {
-	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(st.comeBack); ; time.Sleep(2 * time.Millisecond) {
 		ranges, err := st.Ranges(ctx, "")
 		if err != nil {
 			return err
@@ -337,13 +338,17 @@ func (st *stage) portsComeBack(ctx context.Context, f *figure) error {
 		if err != nil {
 			return err
 		}
+		others := map[int]bool{}
+		if st.decoyListens {
+			others[decoyPort] = true
+		}
 		held := map[int]bool{}
 		for _, l := range leases {
 			held[l.Port] = true
 		}
 		why := ""
 		for _, r := range ranges {
-			if why = portsAmiss(r, held); why != "" {
+			if why = portsAmiss(r, held, others); why != "" {
 				break
 			}
 		}
@@ -352,18 +357,22 @@ func (st *stage) portsComeBack(ctx context.Context, f *figure) error {
 		}
 		if time.Now().After(deadline) {
 			f.broken("ports do not come back: %s", why)
+			st.comeBack = 0 // that is not waited out after each take
 			return nil
 		}
 	}
 }
 
 // portsAmiss says what is amiss with the ports of a range, of which some are held
-// by leases.
-func portsAmiss(r api.RangeStatus, held map[int]bool) string {
-	if len(r.SetAside) > 0 {
-		return fmt.Sprintf("port %d of %s is set aside: %s", r.SetAside[0].Port, r.Name, r.SetAside[0].Reason)
-	}
+// by leases, and some are bound by others.
+func portsAmiss(r api.RangeStatus, held, others map[int]bool) string {
 	listed := map[int]bool{}
+	for _, a := range r.SetAside {
+		if !others[a.Port] {
+			return fmt.Sprintf("port %d of %s is set aside: %s", a.Port, r.Name, a.Reason)
+		}
+		listed[a.Port] = true
+	}
 	for _, port := range r.Available {
 		if held[port] {
 			return fmt.Sprintf("port %d of %s is available and leased", port, r.Name)

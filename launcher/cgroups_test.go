@@ -62,7 +62,7 @@ func (w *world) desert() (launcher.Process, int) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := w.awaitProcess(r.Processes[0].ID, func(p launcher.Process) bool { return p.Ports[0].State == launcher.PortStolen })
+	p := w.awaitDeserted(r.Processes[0].ID, 1)
 	found := childPID.FindStringSubmatch(w.output(p.ID))
 	if found == nil {
 		w.t.Fatalf("it says %q", w.output(p.ID))
@@ -73,6 +73,20 @@ func (w *world) desert() (launcher.Process, int) {
 		w.t.Fatal(err)
 	}
 	return p, pid
+}
+
+// awaitDeserted waits until the nth child of a deserter is nobody's and listens.
+func (w *world) awaitDeserted(id, n int) launcher.Process {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); strings.Count(w.output(id), "deserted\n") < n; time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("process %d says %q", id, w.output(id))
+		}
+	}
+	// To whom it belongs depends on when it was seen first.
+	return w.awaitProcess(id, func(p launcher.Process) bool {
+		return p.Status == launcher.Running && p.Ports[0].State != launcher.PortLeased
+	})
 }
 
 // runs reports whether a process is there that is no zombie.
@@ -154,9 +168,9 @@ func (w *world) restart(id int) {
 	if _, err := w.Restart(w.t.Context(), launcher.StopRequest{Selector: launcher.Selector{IDs: []int{id}}}); err != nil {
 		w.t.Fatal(err)
 	}
-	w.awaitProcess(id, func(p launcher.Process) bool {
-		return p.Identity != before.Identity && p.Ports[0].State == launcher.PortStolen
-	})
+	if p := w.awaitDeserted(id, 2); p.Identity == before.Identity {
+		w.t.Fatalf("it was not restarted: %+v", p)
+	}
 }
 
 // killWhileAway asks a process to stop whose end the daemon does not live to see.

@@ -108,6 +108,7 @@ func program(what string) {
 			fmt.Println(err)
 			os.Exit(3)
 		}
+		fmt.Println("deserted")
 		select {}
 	case "desert":
 		cmd := exec.Command("/proc/self/exe", "program", "serve")

@@ -218,6 +218,8 @@ type world struct {
 	prober lease.Prober // nil for the system's
 	lost   bool         // the store has lost what was acknowledged
 
+	stateID string
+
 	cgroups *cgroup.Parent // of the processes; nil where they have none
 
 	mu     sync.Mutex
@@ -233,7 +235,7 @@ func newWorld(t *testing.T, ranges ...lease.Range) *world {
 // newWorldWith makes a world whose lease manager has a prober of the test.
 func newWorldWith(t *testing.T, prober lease.Prober, ranges ...lease.Range) *world {
 	t.Helper()
-	w := &world{t: t, home: t.TempDir(), store: storetest.NewMemory(), prober: prober}
+	w := &world{t: t, home: t.TempDir(), store: storetest.NewMemory(), prober: prober, stateID: "state"}
 	w.open()
 	if err := w.leases.AddRanges(t.Context(), ranges, lease.AddOptions{}); err != nil {
 		t.Fatal(err)
@@ -275,7 +277,7 @@ func (w *world) tryOpen() error {
 		w.t.Fatal(err)
 	}
 	w.Launcher, err = launcher.Open(ctx, launcher.Options{
-		Store: w.store, Leases: w.leases, Home: w.home, Socket: filepath.Join(w.home, "berth.sock"), StateID: "state",
+		Store: w.store, Leases: w.leases, Home: w.home, Socket: filepath.Join(w.home, "berth.sock"), StateID: w.stateID,
 		Environ: append(os.Environ(), "TEST_BINARY="+binary, "TEST_PID="+strconv.Itoa(os.Getpid())), Logger: log, KeepEnded: 5, Lost: w.lost, Cgroups: w.cgroups,
 	})
 	if err != nil {

@@ -19,6 +19,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// newLosingWorld makes a world with an id of its own: nobody else's processes,
+// which may be on their way out, carry that.
+func newLosingWorld(t *testing.T, ranges ...lease.Range) *world {
+	t.Helper()
+	w := newWorld(t, ranges...)
+	w.close()
+	w.stateID = "state of " + t.Name()
+	w.open()
+	return w
+}
+
 // reopenWith is what a daemon does that finds the store to have what is given
 // only, and knows whether that is a loss.
 func (w *world) reopenWith(content []store.Entry, lost bool) {
@@ -47,7 +58,7 @@ func (w *world) content(prefixes ...string) (all []store.Entry) {
 // ports and leases, and live on as if nothing had been.
 func TestLostRecordsAreRebuilt(t *testing.T) {
 	ports := tcp("http", 23900, 23905)
-	w := newWorld(t, ports)
+	w := newLosingWorld(t, ports)
 	w.deploy(process("p", httpPort, "serve") + process("q", "", "idle"))
 	for range 2 { // ids that are gone are not given again
 		w.exec("p", 1)
@@ -119,7 +130,7 @@ func TestLostRecordsAreRebuilt(t *testing.T) {
 // A record that is older than the process is brought up to date, and nothing is
 // started in its place.
 func TestOldRecordIsRenewed(t *testing.T) {
-	w := newWorld(t, tcp("http", 23910, 23914))
+	w := newLosingWorld(t, tcp("http", 23910, 23914))
 	w.deploy(process("p", httpPort, "serve"))
 	p := w.exec("p", 1)[0]
 	old := w.content("processes/", "ranges/", "leases/", "distributions/")
@@ -153,7 +164,7 @@ func claimant(t *testing.T, w *world, id int, says func(proc.Identity) map[strin
 	defer null.Close()
 	child, err := gate.Start(gate.Command{
 		Path: "/bin/sleep", Args: []string{"sleep", "1000"}, Files: []*os.File{null, null, null},
-		Env:     []string{"BERTH_STATE_ID=state", "BERTH_PROCESS_ID=" + strconv.Itoa(id)},
+		Env:     []string{"BERTH_STATE_ID=" + w.stateID, "BERTH_PROCESS_ID=" + strconv.Itoa(id)},
 		LateEnv: "BERTH_PROCESS_RECORD", LateSize: 4096,
 	})
 	if err != nil {
@@ -188,7 +199,7 @@ func claimant(t *testing.T, w *world, id int, says func(proc.Identity) map[strin
 // Only who is for certain what its environment says has its record rebuilt, and
 // only on ports that are nobody else's. All others are reported and left alone.
 func TestWhoIsNotCertainIsNotRebuilt(t *testing.T) {
-	w := newWorld(t, tcp("http", 23920, 23929))
+	w := newLosingWorld(t, tcp("http", 23920, 23929))
 	w.deploy(process("p", httpPort, "serve"))
 	known := w.exec("p", 1)[0]
 	manual, err := w.leases.Acquire(t.Context(), lease.Request{Range: "http", Holder: lease.Holder{Kind: lease.Manual}})

@@ -32,7 +32,8 @@ var failingDisks = measure{
 		}
 		h.useHome(filepath.Join(d.root, "home"))
 		e := &diskFailing{diskFull: diskFull{host: h, l: newLedger(), f: &f}, disk: d, armed: filepath.Join(h.dir, "armed")}
-		h.env = []string{"BERTH_PLANTED=small-journal", "BERTH_FAILPOINT=@" + e.armed}
+		h.planted = append(h.planted, "small-journal")
+		h.env = []string{"BERTH_FAILPOINT=@" + e.armed}
 		defer func() {
 			if h.daemon != nil {
 				h.kill()
@@ -53,7 +54,7 @@ var failingDisks = measure{
 		if err := h.deploy(ctx); err != nil {
 			return f, err
 		}
-		for f.done < n && ctx.Err() == nil {
+		for f.done < n && !s.caught(&f) && ctx.Err() == nil {
 			if err := e.round(ctx, f.done, s.random); err != nil {
 				return f, fmt.Errorf("%w: %s", err, h.logTail())
 			}
@@ -77,10 +78,18 @@ func (e *diskFailing) round(ctx context.Context, n int, random *rand.Rand) error
 	end := e.l.actors(ctx, e.host, fmt.Sprintf("eio%d", n), random, 0)
 	time.Sleep(time.Duration(random.Int64N(int64(50 * time.Millisecond))))
 	err := e.fail(ctx, n, random)
+	lost := false
 	if err == nil {
+		lost, err = e.tellsOfLoss()
+	}
+	if err == nil && !lost {
 		err = e.grantsAgain(ctx)
 	}
 	end()
+	if lost {
+		e.f.broken("after writes and syncs that failed something is lost: %s", firstLine(e.logTail()))
+		return err
+	}
 	if err != nil {
 		return err
 	}
@@ -119,6 +128,12 @@ func (e *diskFailing) reopened() (int, error) {
 	return bytes.Count(text, []byte("a write failed: the store opens itself anew")), err
 }
 
+// tellsOfLoss reports whether a daemon has found its store damaged.
+func (e *diskFailing) tellsOfLoss() (bool, error) {
+	text, err := os.ReadFile(filepath.Join(e.dir, "log"))
+	return bytes.Contains(text, []byte("the store is damaged")), err
+}
+
 // fail has a write or a sync fail, and returns when the daemon has noticed.
 func (e *diskFailing) fail(ctx context.Context, n int, random *rand.Rand) error {
 	before, err := e.reopened()
@@ -134,7 +149,7 @@ func (e *diskFailing) fail(ctx context.Context, n int, random *rand.Rand) error 
 		return err
 	}
 	noticed := func() error {
-		for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(patience / 4); ; time.Sleep(time.Millisecond) {
 			now, err := e.reopened()
 			switch {
 			case err != nil || now > before:
@@ -142,7 +157,8 @@ func (e *diskFailing) fail(ctx context.Context, n int, random *rand.Rand) error 
 			case ctx.Err() != nil:
 				return ctx.Err()
 			case time.Now().After(deadline):
-				return errors.New("no write fails")
+				e.f.broken("writes and syncs fail, and the daemon does not notice")
+				return nil
 			}
 			select {
 			case <-e.ended:

@@ -89,8 +89,15 @@ type figure struct {
 }
 
 func (f *figure) broken(format string, args ...any) {
-	f.violations = append(f.violations, fmt.Sprintf(format, args...))
+	text := []rune(fmt.Sprintf(format, args...))
+	if len(text) > longestViolation {
+		text = append(text[:longestViolation], '…')
+	}
+	f.violations = append(f.violations, string(text))
 }
+
+// longestViolation is how many characters of one are kept.
+const longestViolation = 400
 
 func (f *figure) note(format string, args ...any) {
 	f.notes = append(f.notes, fmt.Sprintf(format, args...))

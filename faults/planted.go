@@ -60,7 +60,7 @@ var plantedBugs = plantedMatching(regexp.MustCompile(""))
 func (s *suite) catch(ctx context.Context, b bug) (violation string, err error) {
 	begin := time.Now()
 	defer func() {
-		fmt.Fprintf(s.log, "planted: %s: %s in %.1f s: %s\n", b.name, b.caught.name, time.Since(begin).Seconds(), violation)
+		fmt.Fprintf(s.log, "planted: %s: %s in %.1f s: %.160s\n", b.name, b.caught.name, time.Since(begin).Seconds(), violation)
 	}()
 	for _, n := range b.caught.needs {
 		if why := n.lacks(); why != "" {
@@ -109,6 +109,8 @@ var bugs = []bug{
 	{"replay-half", "of two files of the journal one is read", kills, 20, "lost lease"},
 	{"trust-journal", "what the journal has is not compared with what was acknowledged", flipsMatching(regexp.MustCompile("^(journal|.mem)")), 30, "not all is there"},
 	{"ignore-checksums", "the journal is read whatever its checksums say", flipsMatching(regexp.MustCompile("^journal")), 30, "not all is there"},
+	{"ignore-write-errors", "a commit whose write failed is answered", failingDisks, 4, ""},
+	{"ignore-sync-errors", "a commit whose sync failed is answered", failingDisks, 8, "does not notice"},
 	{"keep-half", "work that was left half done is not undone", pointsNamed("^intent/applied kill"), 1, "half done"},
 	{"skip-sync", "a commit does not wait for the disk", power, 1, "lost lease"},
 	{"any-listener", "whoever listens on a leased port is taken for its process", racer, 30, "is said to listen"},

@@ -50,6 +50,7 @@ func (s *suite) inLanes(ctx context.Context, lanes int, chosen []measure) []row 
 		}
 	}
 	free := make(chan struct{}, lanes)
+	log := &oneByOne{to: s.log}
 	var wait sync.WaitGroup
 	for i, m := range chosen {
 		if measured[i] {
@@ -63,7 +64,7 @@ func (s *suite) inLanes(ctx context.Context, lanes int, chosen []measure) []row 
 		seed := s.random.Uint64()
 		wait.Go(func() {
 			lane := *s
-			lane.random = rand.New(rand.NewPCG(seed, 0))
+			lane.random, lane.log = rand.New(rand.NewPCG(seed, 0)), log
 			rows[i] = lane.apart(ctx, m, s.wanted(m), syscall.CLONE_NEWNET)
 			<-free
 		})
@@ -76,6 +77,18 @@ func (s *suite) inLanes(ctx context.Context, lanes int, chosen []measure) []row 
 		}
 	}
 	return done
+}
+
+// oneByOne hands on what several write.
+type oneByOne struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *oneByOne) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(b)
 }
 
 // task is what a process of its own is to measure. It gets it as JSON by the
@@ -133,6 +146,7 @@ func (s *suite) startApart(ctx context.Context, t task) ([]byte, error) {
 	// Ctrl-C reaches it too: it ends what it has started, and itself.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.Stderr = s.log
+	cmd.WaitDelay = patience // where something that it has left holds its output
 	return cmd.Output()
 }
 

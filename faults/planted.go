@@ -105,7 +105,7 @@ var bugs = []bug{
 	{"signal-number", "a group is signalled by its number", reuse, 5, "was signalled"},
 	{"record-one", "only the first process of an exec is written down", kills, 20, "process"},
 	{"run-unrecorded", "commands run before their records are durable", pointsNamed("^exec/prepared kill"), 1, "orphan"},
-	{"answer-early", "a commit is answered before it is written", kills, 10, "lease"},
+	{"answer-early", "a commit is answered before it is written", kills, 10, ""},
 	{"replay-half", "of two files of the journal one is read", kills, 20, "lost lease"},
 	{"trust-journal", "what the journal has is not compared with what was acknowledged", flipsMatching(regexp.MustCompile("^(journal|.mem)")), 30, "not all is there"},
 	{"ignore-checksums", "the journal is read whatever its checksums say", flipsMatching(regexp.MustCompile("^journal")), 30, "not all is there"},

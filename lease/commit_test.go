@@ -273,6 +273,23 @@ func TestUnknownEnd(t *testing.T) {
 	}
 }
 
+// TestUnknownEndOfUsedPort: what was bound to a port whose lease ended without an
+// answer may be gone when the port is needed.
+func TestUnknownEndOfUsedPort(t *testing.T) {
+	f := open(t)
+	f.add(t, lease.Range{Name: "one", Min: 20010, Max: 20010})
+	held := f.acquire(t, "one")
+	f.net.occupy(lease.TCP, 20010, 5, "orphan")
+	f.store.FailCommit(3, storetest.UnknownApplied)
+	if err := f.Recuperate(t.Context(), []lease.ID{held[0].ID}, store.Batch{}); !errors.Is(err, store.ErrUnknown) {
+		t.Fatalf("%v, want ErrUnknown", err)
+	}
+	f.net.vacate(lease.TCP, 20010)
+	if got := f.acquirePort(t, "one"); got != 20010 {
+		t.Errorf("port %d", got)
+	}
+}
+
 // TestUnknownWithoutReading: while the store cannot be read, nothing comes back.
 func TestUnknownWithoutReading(t *testing.T) {
 	f := open(t)

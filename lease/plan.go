@@ -233,11 +233,13 @@ func (m *Manager) blockedIn(r Range) bool {
 // unblock looks again at the ports of a range that are set aside, of unknown
 // outcome, or leased elsewhere.
 func (m *Manager) unblock(ctx context.Context, r Range) error {
-	if err := m.recheck(ctx, func(s *slot) bool { return s.protocol == r.Protocol && r.Contains(s.port) }); err != nil {
-		return err
-	}
+	// First what is unknown: a port whose lease turns out to have ended may be
+	// set aside for what was seen of it before.
 	if err := m.Settle(ctx); err != nil {
 		m.log.Warn("outcomes are still unknown", "error", err)
+	}
+	if err := m.recheck(ctx, func(s *slot) bool { return s.protocol == r.Protocol && r.Contains(s.port) }); err != nil {
+		return err
 	}
 	if r.Scope == ClusterScope {
 		if err := m.refresh(ctx); err != nil {

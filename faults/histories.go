@@ -17,7 +17,7 @@ import (
 // now and then, is what they would see one after the other: each operation
 // happens at once, at some moment between its call and its answer.
 var histories = measure{
-	name: "histories", what: "operations that are linearizable, kills of the daemon included", unit: "operations", ci: 200_000, soak: 10_000_000,
+	name: "histories", what: "operations that are linearizable, kills of the daemon included", unit: "operations", ci: 200_000, soak: 10_000_000, long: true,
 	run: func(ctx context.Context, s *suite, n int) (f figure, err error) {
 		h, _, decoys, err := s.loaded(ctx)
 		if err != nil {

@@ -52,10 +52,16 @@ func (s *suite) inLanes(ctx context.Context, lanes int, chosen []measure) []row 
 	free := make(chan struct{}, lanes)
 	log := &oneByOne{to: s.log}
 	var wait sync.WaitGroup
-	for i, m := range chosen {
-		if measured[i] {
-			continue
+	order := make([]int, 0, len(chosen))
+	for _, long := range []bool{true, false} {
+		for i, m := range chosen {
+			if m.long == long && !measured[i] {
+				order = append(order, i)
+			}
 		}
+	}
+	for _, i := range order {
+		m := chosen[i]
 		free <- struct{}{}
 		if ctx.Err() != nil {
 			break

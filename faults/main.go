@@ -67,6 +67,9 @@ type measure struct {
 	// timed measures count what was quick enough.
 	timed bool
 
+	// long ones begin first.
+	long bool
+
 	// needs are what the machine must have; a measure that lacks one is
 	// skipped, loudly.
 	needs []need

@@ -31,7 +31,7 @@ func plantedMatching(pattern *regexp.Regexp) measure {
 		}
 	}
 	return measure{
-		name: "planted", what: "planted bugs that are caught", unit: "bugs", ci: len(chosen), soak: len(chosen),
+		name: "planted", what: "planted bugs that are caught", unit: "bugs", ci: len(chosen), soak: len(chosen), long: true,
 		matching: plantedMatching, cases: pattern.String(),
 		run: func(ctx context.Context, s *suite, n int) (f figure, err error) {
 			for _, b := range chosen[:n] {

@@ -392,11 +392,18 @@ func (m *model) check(t *rapid.T) {
 		if n := len(s.Available) + len(s.Active) + len(s.SetAside); n != s.Len() {
 			t.Fatalf("range %s has %d ports, %d are shown", s.Name, s.Len(), n)
 		}
+		idle := make(map[int]bool, s.Len())
+		for _, port := range s.Available {
+			idle[port] = true
+		}
+		for _, a := range s.SetAside {
+			idle[a.Port] = true
+		}
 		for port := s.Min; port <= s.Max; port++ {
 			k := portKey{s.Protocol, port}
 			_, live := m.live[k]
 			_, inLimbo := m.limbo[k]
-			if (live || inLimbo) != (m.statusOf(k) == "active") {
+			if (live || inLimbo) == idle[port] {
 				t.Fatalf("%v is %s, live is %v, unknown is %v", k, m.statusOf(k), live, inLimbo)
 			}
 		}

@@ -212,8 +212,13 @@ func (e *diskFailing) failByStrace(random *rand.Rand) (over func() error, err er
 		_ = strace.Process.Signal(syscall.SIGTERM) // gone already, with the daemon, or not
 		err := strace.Wait()
 		var exit *exec.ExitError
-		if errors.As(err, &exit) && said.Len() == 0 {
-			return nil
+		if errors.As(err, &exit) {
+			// Whatever it has said, it was there until it was asked to end, or
+			// went with the daemon without a word.
+			status, ok := exit.Sys().(syscall.WaitStatus)
+			if said.Len() == 0 || ok && status.Signal() == syscall.SIGTERM {
+				return nil
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("strace: %w: %s", err, said.Bytes())

@@ -22,29 +22,14 @@ var failingDisks = measure{
 	name: "eio", what: "failing writes and syncs", unit: "times", ci: 40, soak: 1000,
 	needs: []need{needDisk, needTool("strace")},
 	run: func(ctx context.Context, s *suite, n int) (f figure, err error) {
-		h, err := s.newHost()
+		h, d, end, err := s.hostOnDisk()
 		if err != nil {
 			return f, err
 		}
-		d, err := newDisk(h.dir)
-		if err != nil {
-			return f, errors.Join(err, os.RemoveAll(h.dir))
-		}
-		h.useHome(filepath.Join(d.root, "home"))
+		defer func() { err = errors.Join(err, end()) }()
 		e := &diskFailing{diskFull: diskFull{host: h, l: newLedger(), f: &f}, disk: d, armed: filepath.Join(h.dir, "armed")}
 		h.planted = append(h.planted, "small-journal")
 		h.env = []string{"BERTH_FAILPOINT=@" + e.armed}
-		defer func() {
-			if h.daemon != nil {
-				h.kill()
-			}
-			// What is mounted there is never to be removed file by file.
-			if endErr := d.unmount(); endErr != nil {
-				err = errors.Join(err, endErr)
-				return
-			}
-			err = errors.Join(err, os.RemoveAll(h.dir))
-		}()
 		if err := os.WriteFile(e.armed, nil, 0o600); err != nil {
 			return f, err
 		}

@@ -56,27 +56,12 @@ var powerControl = measure{
 // cutPower cuts the power n times while clients acquire and release, and tells
 // how many answers they got.
 func (s *suite) cutPower(ctx context.Context, n int, f *figure, planted ...string) (answers int, err error) {
-	h, err := s.newHost()
+	h, d, end, err := s.hostOnDisk()
 	if err != nil {
 		return 0, err
 	}
-	d, err := newDisk(h.dir)
-	if err != nil {
-		return 0, errors.Join(err, os.RemoveAll(h.dir))
-	}
-	h.useHome(filepath.Join(d.root, "home"))
+	defer func() { err = errors.Join(err, end()) }()
 	h.planted = append(h.planted, planted...)
-	defer func() {
-		if h.daemon != nil {
-			h.kill()
-		}
-		// What is mounted there is never to be removed file by file.
-		if endErr := d.unmount(); endErr != nil {
-			err = errors.Join(err, endErr)
-			return
-		}
-		err = errors.Join(err, os.RemoveAll(h.dir))
-	}()
 	if err := h.up(ctx); err != nil {
 		return 0, err
 	}
@@ -163,6 +148,30 @@ func (h *host) freeze() error {
 			return fmt.Errorf("%d threads of the daemon do not stop", running)
 		}
 	}
+}
+
+// hostOnDisk makes a state folder on a disk of its own. The returned function
+// ends its daemon and removes both.
+func (s *suite) hostOnDisk() (*host, *disk, func() error, error) {
+	h, err := s.newHost()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	d, err := newDisk(h.dir)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, os.RemoveAll(h.dir))
+	}
+	h.useHome(filepath.Join(d.root, "home"))
+	return h, d, func() error {
+		if h.daemon != nil {
+			h.kill()
+		}
+		// What is mounted there is never to be removed file by file.
+		if err := d.unmount(); err != nil {
+			return err
+		}
+		return os.RemoveAll(h.dir)
+	}, nil
 }
 
 // disk is an ext4 file system in an image.

@@ -40,9 +40,8 @@ var mapAllocated = sync.OnceFunc(func() {
 	mapper.mmap = func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error) {
 		if prot&unix.PROT_WRITE != 0 && flags&unix.MAP_SHARED != 0 && fd >= 0 {
 			err := allocateRange(fd, offset, int64(length))
-			for noSpace(err) && isTable(fd) {
-				time.Sleep(tablePause)
-				err = allocateRange(fd, offset, int64(length))
+			if noSpace(err) && isTable(fd) {
+				err = awaitBlocks(fd, offset, int64(length))
 			}
 			if err != nil {
 				return 0, err
@@ -51,6 +50,55 @@ var mapAllocated = sync.OnceFunc(func() {
 		return system(addr, length, prot, flags, fd, offset)
 	}
 })
+
+// waiting has the tables that wait for blocks, by their descriptors.
+var waiting = struct {
+	sync.Mutex
+	tables map[int]waitingTable
+}{tables: make(map[int]waitingTable)}
+
+type waitingTable struct {
+	device uint64
+	since  time.Time
+}
+
+func awaitBlocks(fd int, offset, length int64) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	waiting.Lock()
+	waiting.tables[fd] = waitingTable{device: st.Dev, since: time.Now()}
+	waiting.Unlock()
+	defer func() {
+		waiting.Lock()
+		delete(waiting.tables, fd)
+		waiting.Unlock()
+	}()
+	for {
+		time.Sleep(tablePause)
+		if err := allocateRange(fd, offset, length); !noSpace(err) {
+			return err
+		}
+	}
+}
+
+// longestWait is for how long a table on the disk of an open file has waited for blocks.
+func longestWait(f *os.File) time.Duration {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return 0
+	}
+	waiting.Lock()
+	defer waiting.Unlock()
+	var longest time.Duration
+	for _, t := range waiting.tables {
+		if t.device == st.Dev {
+			longest = max(longest, time.Since(t.since))
+		}
+	}
+	return longest
+}
 
 func isTable(fd int) bool {
 	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))

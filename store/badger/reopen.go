@@ -2,9 +2,12 @@ package badger
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"berth/store"
 )
 
 // reopenPauses are before each try to open the store anew.
@@ -22,8 +25,11 @@ func (s *Store) reopen(cause error) error {
 	s.log.Error("a write failed: the store opens itself anew", "error", cause)
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	if s.under != nil {
-		<-s.under.done
+	if under := s.under; under != nil {
+		await := func() error { <-under.done; return nil }
+		if err := s.unlessTablesWait(await); err != nil {
+			return err
+		}
 	}
 	if err := s.inPlace(); err != nil {
 		return err
@@ -50,13 +56,44 @@ func (s *Store) reopen(cause error) error {
 	var err error
 	for _, pause := range reopenPauses {
 		time.Sleep(pause)
-		if err = s.openFiles(); err == nil {
+		err = s.unlessTablesWait(s.openFiles)
+		if s.stuck {
+			return err
+		}
+		if err == nil {
 			s.feed.Reset(s.committer.revision)
 			s.log.Info("the store is open again", "revision", int64(s.committer.revision))
 			return nil
 		}
 	}
 	return err
+}
+
+// unlessTablesWait does what needs Badger, and gives up where Badger has tables
+// that wait for room on the disk: nobody can tell how long. Badger goes on then,
+// in files that nobody else may open.
+func (s *Store) unlessTablesWait(work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	tick := time.NewTicker(tablePause)
+	defer tick.Stop()
+	told := false
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+		}
+		switch waited := longestWait(s.lock); {
+		case waited > s.closeLimit:
+			s.stuck = true
+			return fmt.Errorf("%w: Badger has waited for %v to make a table in %s: make room on its disk",
+				store.ErrNoSpace, s.closeLimit, s.dir)
+		case waited > 0 && !told:
+			told = true
+			s.log.Warn("the store waits for room on its disk", "folder", s.dir)
+		}
+	}
 }
 
 // errMoved says that a store's folder is not where it was.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -224,6 +225,69 @@ func TestTablesWaitForRoom(t *testing.T) {
 	if err := <-mapped; err != nil {
 		t.Error(err)
 	}
+}
+
+// Badger does not end an opening that fails while it makes a table for which the
+// disk has no room. The store says so instead of waiting as long as that lasts.
+func TestOpeningDoesNotWaitForRoomForEver(t *testing.T) {
+	disk := smallDisk(t, 192<<20)
+	copied := func(to, from string) string {
+		t.Helper()
+		to, from = filepath.Join(disk, to), filepath.Join(disk, from)
+		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+		return to
+	}
+	first := open(t, filepath.Join(disk, "first"))
+	for i := range 30 {
+		var b store.Batch
+		b.Put(fmt.Sprintf("k/%d", i), make([]byte, 100_000))
+		if _, err := first.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := open(t, copied("second", "first")) // brings the journal to Badger's log
+	killed := copied("killed", "second")         // whose next opening makes a table of that
+	for _, s := range []*badger.Store{first, second} {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// As Badger leaves its value log where closing was cut off, and so it has
+	// nothing to give back when the next file of it is made.
+	logs, err := filepath.Glob(filepath.Join(killed, "*.vlog"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("value logs %v, %v", logs, err)
+	}
+	for _, name := range logs {
+		if err := os.Truncate(name, 20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full := slog.New(filler{slog.DiscardHandler, func() { fill(t, disk, 0) }})
+	s, err := badger.Open(killed, badger.Options{Logger: full, CloseLimit: 500 * time.Millisecond})
+	if !errors.Is(err, store.ErrNoSpace) {
+		t.Fatalf("Open on a disk that becomes full = %v, %v; want %v", s, err, store.ErrNoSpace)
+	}
+	if _, err := badger.Open(killed, badger.Options{}); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("Open while Badger may still write = %v, want %v", err, store.ErrLocked)
+	}
+}
+
+// filler fills a disk when Badger has opened its tables and not yet begun to work.
+type filler struct {
+	slog.Handler
+	fill func()
+}
+
+func (f filler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (f filler) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "tables opened") {
+		f.fill()
+	}
+	return nil
 }
 
 // TestFaultFullDisk fills the disk of a store to some point, again and again: no

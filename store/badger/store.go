@@ -36,7 +36,8 @@ type Options struct {
 	// gets what it has. Default 4 MiB.
 	JournalBytes int64
 
-	// CloseLimit is how long Close waits for Badger. Default 20 s.
+	// CloseLimit is how long Close waits for Badger, and Open for room on the
+	// disk once Badger makes tables. Default 20 s.
 	CloseLimit time.Duration
 }
 
@@ -91,7 +92,7 @@ type Store struct {
 	overlay   overlay
 	broken    error // of a checkpoint; guarded by mu
 	room      room
-	stuck     bool  // Badger did not end when the store opened itself anew
+	stuck     bool  // Badger did not come to an end of opening or closing
 	atLook    int64 // where the journal was when room was looked at
 }
 
@@ -126,8 +127,10 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var s *Store
 	defer func() {
-		if err != nil {
+		// A Badger that does not end may write still: the lock stays until the process ends.
+		if err != nil && (s == nil || !s.stuck) {
 			_ = releaseLock(lock)
 		}
 	}()
@@ -145,7 +148,7 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	if len(swept) > 0 {
 		log.Info("deleted empty files that a killed process left in the store", "files", swept)
 	}
-	s := &Store{
+	s = &Store{
 		dir: dir, opts: opts, lock: lock, log: log, closeLimit: cmp.Or(opts.CloseLimit, defaultCloseLimit),
 		wake: make(chan struct{}, 1), failed: make(chan struct{}), ended: make(chan struct{}),
 	}
@@ -156,7 +159,7 @@ func open(dir string, opts Options) (_ *Store, err error) {
 	if s.damage, err = readDamage(dir); err != nil {
 		return nil, err
 	}
-	if err := s.openFiles(); err != nil {
+	if err := s.unlessTablesWait(s.openFiles); err != nil {
 		return nil, err
 	}
 	failpoint.At("store/ready")

@@ -18,7 +18,7 @@ import (
 // start and end processes. After each kill all that was acknowledged is there,
 // and nothing else.
 var kills = measure{
-	name: "kills", what: "SIGKILL of the daemon under load", unit: "kills", ci: 400, soak: 4000, long: true,
+	name: "kills", what: "SIGKILL of the daemon under load", unit: "kills", ci: 400, soak: 1500, long: true,
 	run: func(ctx context.Context, s *suite, n int) (f figure, err error) {
 		h, l, decoys, err := s.loaded(ctx)
 		if err != nil {

@@ -4,7 +4,7 @@
 // wanted or one promise was broken.
 //
 //	go run ./faults             the figures that every change has to reach, in minutes
-//	go run ./faults -soak       many more of each, for an hour or two
+//	go run ./faults -soak       many more of each, for about an hour
 //	go run ./faults -run kills  the measures whose names match a regular expression
 //	go run ./faults -case 'exec/opened kill'  what happens at one failpoint
 package main
@@ -139,7 +139,7 @@ func (r row) good() bool {
 func run(args []string, out, errOut io.Writer) int {
 	flags := flag.NewFlagSet("faults", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	soak := flags.Bool("soak", false, "do many more of each, for an hour or two")
+	soak := flags.Bool("soak", false, "do many more of each, for about an hour")
 	only := flags.String("run", "", "only the measures whose names match `REGEXP`")
 	list := flags.Bool("list", false, "show the measures and end")
 	part := flags.String("case", "", "only the cases that match `REGEXP`, of measures that have any: \"exec/opened kill\", \"skip-probe\"")

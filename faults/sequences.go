@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"runtime"
@@ -47,6 +48,7 @@ func sequencesOf(ctx context.Context, n int, seed uint64) (f figure, err error) 
 	f.note("seed %d", seed)
 	test := exec.CommandContext(ctx, "go", "test", "berth/lease", "-count=1", "-v", "-timeout=0", "-run=^TestModel$",
 		fmt.Sprint("-rapid.checks=", n), fmt.Sprint("-rapid.seed=", seed), "-rapid.nofailfile")
+	test.Env = append(os.Environ(), "GOGC=400") // a manager for each sequence is much that is short-lived
 	out, err := test.CombinedOutput()
 	var failed *exec.ExitError
 	switch {

@@ -44,6 +44,10 @@ func newSuite(ctx context.Context, soak bool, seed uint64, log io.Writer) (*suit
 // programName is that of the program in the folder of a suite.
 const programName = "berth"
 
+// mostOfFolder is how many bytes the path of a suite's folder may have: a socket
+// is at most two tasks below it, each with ten digits at its end, and may have 107.
+const mostOfFolder = 107 - len("/task0123456789/task0123456789/host0123456789/home/berth.sock")
+
 // folder makes the folder of a suite, below another one or where temporary
 // files are.
 func folder(parent string, soak bool, seed uint64, log io.Writer) (*suite, func(), error) {
@@ -51,9 +55,17 @@ func folder(parent string, soak bool, seed uint64, log io.Writer) (*suite, func(
 	if err != nil {
 		return nil, nil, err
 	}
-	dir, err := os.MkdirTemp(parent, "berth-faults")
+	name := "berth-faults"
+	if parent != "" {
+		name = "task"
+	}
+	dir, err := os.MkdirTemp(parent, name)
 	if err != nil {
 		return nil, nil, err
+	}
+	if parent == "" && len(dir) > mostOfFolder {
+		return nil, nil, errors.Join(os.Remove(dir), fmt.Errorf("the folder %s leaves no room for the paths of sockets: name one with TMPDIR that has at most %d bytes",
+			dir, len(filepath.Dir(dir))-len(dir)+mostOfFolder))
 	}
 	end := func() {
 		if err := os.RemoveAll(dir); err != nil {

@@ -47,7 +47,7 @@ func (s *suite) newHost() (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{s: s, dir: dir, planted: slices.Clone(s.planted), decoys: map[int]bool{}}
+	h := &host{s: s, dir: dir, planted: slices.Clone(s.planted), env: slices.Clone(s.env), decoys: map[int]bool{}}
 	h.useHome(filepath.Join(dir, "home"))
 	return h, nil
 }

@@ -116,6 +116,7 @@ type suite struct {
 	log    io.Writer
 
 	planted    []string // bugs that the daemons shall have
+	env        []string // more of the daemons' environment
 	namespaces uintptr  // which are this program's own, as flags of clone(2)
 }
 

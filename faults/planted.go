@@ -13,9 +13,10 @@ import (
 type bug struct {
 	name   string
 	what   string
-	caught measure // the row that has to be broken by it
-	rounds int     // how much of that is done at a time
-	says   string  // what the row says of it
+	caught measure  // the row that has to be broken by it
+	rounds int      // how much of that is done at a time
+	says   string   // what the row says of it
+	env    []string // more of the daemons' environment, which gives the bug its moment
 }
 
 // tries is how often a row may miss a bug.
@@ -68,7 +69,7 @@ func (s *suite) catch(ctx context.Context, b bug) (violation string, err error) 
 		}
 	}
 	sick := *s
-	sick.planted, sick.log = []string{b.name}, io.Discard
+	sick.planted, sick.env, sick.log = []string{b.name}, b.env, io.Discard
 	for range tries {
 		f, err := b.caught.run(ctx, &sick, b.rounds)
 		switch {
@@ -92,29 +93,29 @@ func pointsNamed(text string) measure { return pointsMatching(regexp.MustCompile
 
 // bugs are all that are planted. Each is a condition in the source, by its name.
 var bugs = []bug{
-	{"skip-probe", "a port is leased without a look at who is bound to it", kills, 4, "a stranger listens on it"},
-	{"lease-twice", "a leased port is leased again", histories, 2000, "is not linearizable"},
-	{"any-generation", "a lease is ended by who has another generation of it", kills, 4, "another generation"},
-	{"keep-records", "a release is answered and not written down", kills, 4, "leaked lease"},
-	{"free-early", "leases end when a process is asked to end, not when it has", kills, 20, "and it still runs"},
-	{"keep-leases", "leases do not end with their process", kills, 10, "leaked lease"},
-	{"forget-running", "a new daemon takes no process up", kills, 10, "was acknowledged and is gone"},
-	{"use-ids-again", "process ids begin anew with each daemon", kills, 10, "an exec was refused"},
-	{"end-strangers", "who carries our id and has no record is signalled", kills, 2, "stranger signalled"},
-	{"trust-pid", "whoever has the pid of a process is taken for it", reuse, 5, "was signalled"},
-	{"signal-number", "a group is signalled by its number", reuse, 5, "was signalled"},
-	{"record-one", "only the first process of an exec is written down", kills, 20, "process"},
-	{"run-unrecorded", "commands run before their records are durable", pointsNamed("^exec/prepared kill"), 1, "orphan"},
-	{"answer-early", "a commit is answered before it is written", kills, 10, ""},
-	{"replay-half", "of two files of the journal one is read", kills, 20, "lost lease"},
-	{"trust-journal", "what the journal has is not compared with what was acknowledged", flipsMatching(regexp.MustCompile("^(journal|.mem)")), 30, "not all is there"},
-	{"ignore-checksums", "the journal is read whatever its checksums say", flipsMatching(regexp.MustCompile("^journal")), 30, "not all is there"},
-	{"ignore-write-errors", "a commit whose write failed is answered", failingDisks, 4, ""},
-	{"ignore-sync-errors", "a commit whose sync failed is answered", failingDisks, 8, "does not notice"},
-	{"keep-half", "work that was left half done is not undone", pointsNamed("^intent/applied kill"), 1, "half done"},
-	{"skip-sync", "a commit does not wait for the disk", power, 1, "lost lease"},
-	{"any-listener", "whoever listens on a leased port is taken for its process", racer, 30, "is said to listen"},
-	{"leak-descriptors", "the end of a process leaves a descriptor open", growth, 1, "descriptor"},
-	{"leak-goroutines", "a goroutine for each process stays", growth, 1, "goroutine"},
-	{"leave-zombies", "processes are not reaped", growth, 1, "zombie"},
+	{"skip-probe", "a port is leased without a look at who is bound to it", kills, 4, "a stranger listens on it", nil},
+	{"lease-twice", "a leased port is leased again", histories, 2000, "is not linearizable", nil},
+	{"any-generation", "a lease is ended by who has another generation of it", kills, 4, "another generation", nil},
+	{"keep-records", "a release is answered and not written down", kills, 4, "leaked lease", nil},
+	{"free-early", "leases end when a process is asked to end, not when it has", kills, 20, "and it still runs", nil},
+	{"keep-leases", "leases do not end with their process", kills, 10, "leaked lease", nil},
+	{"forget-running", "a new daemon takes no process up", kills, 10, "was acknowledged and is gone", nil},
+	{"use-ids-again", "process ids begin anew with each daemon", kills, 10, "an exec was refused", nil},
+	{"end-strangers", "who carries our id and has no record is signalled", kills, 2, "stranger signalled", nil},
+	{"trust-pid", "whoever has the pid of a process is taken for it", reuse, 5, "was signalled", nil},
+	{"signal-number", "a group is signalled by its number", reuse, 5, "was signalled", nil},
+	{"record-one", "only the first process of an exec is written down", kills, 20, "process", nil},
+	{"run-unrecorded", "commands run before their records are durable", pointsNamed("^exec/prepared kill"), 1, "orphan", nil},
+	{"answer-early", "a commit is answered before it is written", kills, 10, "", nil},
+	{"replay-half", "of two files of the journal one is read", kills, 20, "lost lease", []string{"BERTH_FAILPOINT=checkpoint/begun=delay:10s"}},
+	{"trust-journal", "what the journal has is not compared with what was acknowledged", flipsMatching(regexp.MustCompile("^(journal|.mem)")), 30, "not all is there", nil},
+	{"ignore-checksums", "the journal is read whatever its checksums say", flipsMatching(regexp.MustCompile("^journal")), 30, "not all is there", nil},
+	{"ignore-write-errors", "a commit whose write failed is answered", failingDisks, 4, "", nil},
+	{"ignore-sync-errors", "a commit whose sync failed is answered", failingDisks, 8, "does not notice", nil},
+	{"keep-half", "work that was left half done is not undone", pointsNamed("^intent/applied kill"), 1, "half done", nil},
+	{"skip-sync", "a commit does not wait for the disk", power, 1, "lost lease", nil},
+	{"any-listener", "whoever listens on a leased port is taken for its process", racer, 30, "is said to listen", nil},
+	{"leak-descriptors", "the end of a process leaves a descriptor open", growth, 1, "descriptor", nil},
+	{"leak-goroutines", "a goroutine for each process stays", growth, 1, "goroutine", nil},
+	{"leave-zombies", "processes are not reaped", growth, 1, "zombie", nil},
 }

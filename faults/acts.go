@@ -73,7 +73,7 @@ func (st *stage) releaseOne(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	return done(st.release(ctx, st.host, st.holder()))
+	return done(st.releaseOwn(ctx, st.host, st.holder()))
 }
 
 // execOne starts processes; all are in the ledger afterwards.

@@ -151,6 +151,8 @@ func (l *ledger) acquire(ctx context.Context, h *host, holder string) bool {
 	return err == nil
 }
 
+// release releases the lease of a holder, now and then after somebody who has
+// another generation of it has tried to.
 func (l *ledger) release(ctx context.Context, h *host, holder string) bool {
 	l.mu.Lock()
 	what := l.leases[holder]
@@ -162,6 +164,14 @@ func (l *ledger) release(ctx context.Context, h *host, holder string) bool {
 			l.mu.Unlock()
 		}
 	}
+	return l.releaseOwn(ctx, h, holder)
+}
+
+// releaseOwn is release in one request.
+func (l *ledger) releaseOwn(ctx context.Context, h *host, holder string) bool {
+	l.mu.Lock()
+	what := l.leases[holder]
+	l.mu.Unlock()
 	err := h.ReleaseLease(ctx, what.id, what.generation)
 	l.mu.Lock()
 	defer l.mu.Unlock()

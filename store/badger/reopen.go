@@ -87,13 +87,17 @@ func (s *Store) unlessTablesWait(work func() error) error {
 		switch waited := longestWait(s.lock); {
 		case waited > s.closeLimit:
 			s.stuck = true
-			return fmt.Errorf("%w: Badger has waited for %v to make a table in %s: make room on its disk",
-				store.ErrNoSpace, s.closeLimit, s.dir)
+			return s.noRoomForTable()
 		case waited > 0 && !told:
 			told = true
 			s.log.Warn("the store waits for room on its disk", "folder", s.dir)
 		}
 	}
+}
+
+// noRoomForTable says that Badger was not waited for any longer.
+func (s *Store) noRoomForTable() error {
+	return fmt.Errorf("%w: Badger has waited for %v to make a table: make room on the disk of %s", store.ErrNoSpace, s.closeLimit, s.dir)
 }
 
 // errMoved says that a store's folder is not where it was.

@@ -485,7 +485,11 @@ func (s *Store) Close() error {
 			}
 		case <-limit.C:
 			// It may write still, so the lock stays until the process ends.
-			s.closeErr = fmt.Errorf("close store: %w after %v: is its folder gone, or the disk full? nothing acknowledged is lost", errNotClosed, s.closeLimit)
+			if longestWait(s.lock) > 0 {
+				s.closeErr = fmt.Errorf("close store: %w; nothing acknowledged is lost", s.noRoomForTable())
+				return
+			}
+			s.closeErr = fmt.Errorf("close store: %w after %v: is its folder gone? nothing acknowledged is lost", errNotClosed, s.closeLimit)
 			return
 		}
 		failpoint.At("store/closed")

@@ -265,7 +265,7 @@ func TestOpeningDoesNotWaitForRoomForEver(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	full := slog.New(filler{slog.DiscardHandler, func() { fill(t, disk, 0) }})
+	full := slog.New(filler{slog.DiscardHandler, "tables opened", func() { fill(t, disk, 0) }})
 	s, err := badger.Open(killed, badger.Options{Logger: full, CloseLimit: 500 * time.Millisecond})
 	if !errors.Is(err, store.ErrNoSpace) {
 		t.Fatalf("Open on a disk that becomes full = %v, %v; want %v", s, err, store.ErrNoSpace)
@@ -275,16 +275,37 @@ func TestOpeningDoesNotWaitForRoomForEver(t *testing.T) {
 	}
 }
 
-// filler fills a disk when Badger has opened its tables and not yet begun to work.
+// So does closing.
+func TestClosingDoesNotWaitForRoomForEver(t *testing.T) {
+	disk := smallDisk(t, 96<<20)
+	full := slog.New(filler{slog.DiscardHandler, "L0 stalled", func() { fill(t, disk, 0) }})
+	s, err := badger.Open(filepath.Join(disk, "store"), badger.Options{Logger: full, CloseLimit: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 { // more than the file of the value log has, which becomes short
+		var b store.Batch
+		b.Put(fmt.Sprintf("k/%d", i), make([]byte, 100_000))
+		if _, err := s.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("Close on a disk that becomes full = %v, want %v", err, store.ErrNoSpace)
+	}
+}
+
+// filler fills a disk when Badger says something.
 type filler struct {
 	slog.Handler
+	word string
 	fill func()
 }
 
 func (f filler) Enabled(context.Context, slog.Level) bool { return true }
 
 func (f filler) Handle(_ context.Context, r slog.Record) error {
-	if strings.Contains(r.Message, "tables opened") {
+	if strings.Contains(r.Message, f.word) {
 		f.fill()
 	}
 	return nil

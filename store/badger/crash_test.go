@@ -53,9 +53,12 @@ const smallJournal = 16 << 10
 func write(dir string) int {
 	// A small journal turns often: kills come while Badger gets what it has, too.
 	steady := os.Getenv(writerSteady) != ""
-	journal, large := int64(smallJournal), os.Getenv(writerLarge) != ""
-	if large {
+	journal, large, moves := int64(smallJournal), os.Getenv(writerLarge) != "", os.Getenv(writerMoves) != ""
+	switch {
+	case large:
 		journal = 2 << 20
+	case moves:
+		journal = 0 // the first sync to fail is a commit's, not a checkpoint's
 	}
 	s, err := badger.Open(dir, badger.Options{JournalBytes: journal})
 	if err != nil {
@@ -64,7 +67,7 @@ func write(dir string) int {
 	}
 	limit, _ := strconv.Atoi(os.Getenv(writerLimit))
 	fmt.Println("open")
-	if os.Getenv(writerMoves) != "" {
+	if moves {
 		if err := os.Rename(dir, dir+movedAway); err != nil {
 			fmt.Println("error", err)
 		}

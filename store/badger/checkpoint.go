@@ -71,6 +71,7 @@ func (s *Store) awaitCheckpoint(c *checkpoint) bool {
 
 func (s *Store) carryOut(c *checkpoint) {
 	defer close(c.done)
+	s.log.Debug("a checkpoint begins", "revision", int64(c.last), "keys", len(c.changes))
 	// Not written to the disk before what was acknowledged is: else a checkpoint
 	// that is cut off could not be told from damage.
 	err := failpoint.Fail("checkpoint/begun")
@@ -101,6 +102,18 @@ func (s *Store) checkpointErr() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.broken
+}
+
+// awaitsRoom reports whether a checkpoint has failed for want of room on the disk
+// that is not there yet: Badger can be neither closed nor opened. The store goes on
+// in the journal, without making keys, and what only Badger has cannot be read. The
+// committer calls it, and is woken to call it again.
+func (s *Store) awaitsRoom(failed error) bool {
+	if !noSpace(failed) || s.room.forDriver(false) == nil {
+		return false
+	}
+	time.AfterFunc(roomAge, s.signal)
+	return true
 }
 
 // finish brings to Badger all that the journal has. The committer has ended, or calls it.

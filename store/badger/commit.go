@@ -87,7 +87,7 @@ func (s *Store) run() {
 	defer close(s.ended)
 	for range s.wake {
 		for {
-			if err := s.checkpointErr(); err != nil {
+			if err := s.checkpointErr(); err != nil && !s.awaitsRoom(err) {
 				if reopenErr := s.reopen(err); reopenErr != nil {
 					s.fail(errors.Join(err, reopenErr), nil, nil)
 					return

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -292,6 +293,88 @@ func TestClosingDoesNotWaitForRoomForEver(t *testing.T) {
 	}
 	if err := s.Close(); !errors.Is(err, store.ErrNoSpace) {
 		t.Errorf("Close on a disk that becomes full = %v, want %v", err, store.ErrNoSpace)
+	}
+}
+
+// A checkpoint for which the disk has no room ends nothing: what is there can end as
+// long as the journal has blocks, and all is well by itself once there is room.
+func TestCheckpointWithoutRoom(t *testing.T) {
+	disk := smallDisk(t, 96<<20)
+	filling, stop := context.WithCancel(t.Context())
+	defer stop()
+	var filled sync.WaitGroup
+	full := filler{slog.DiscardHandler, "a checkpoint begins", sync.OnceFunc(func() {
+		fill(t, disk, 0)
+		filled.Go(func() { // somebody takes what the store gives up, too
+			for filling.Err() == nil {
+				fill(t, disk, 0)
+			}
+		})
+	})}
+	s, err := badger.Open(filepath.Join(disk, "store"), badger.Options{
+		Logger: slog.New(full), JournalBytes: 6 << 20, // more than a memtable has
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	put := func(i int) error {
+		size := 100_000
+		if i > 64 { // the checkpoint has begun
+			size = 100
+		}
+		var b store.Batch
+		b.IfAbsent(fmt.Sprintf("k/%06d", i))
+		b.Put(fmt.Sprintf("k/%06d", i), make([]byte, size))
+		_, err := s.Commit(t.Context(), b)
+		return err
+	}
+	n := 0
+	for err = put(n); err == nil; err = put(n) {
+		n++
+	}
+	if !errors.Is(err, store.ErrNoSpace) {
+		t.Fatalf("a key on a full disk: %v", err)
+	}
+	left := n
+	for range 20 { // for as long as several looks at the disk take
+		var b store.Batch
+		b.Delete(fmt.Sprintf("k/%06d", n-left))
+		switch _, err := s.Commit(t.Context(), b); {
+		case err == nil:
+			left--
+		case !errors.Is(err, store.ErrNoSpace):
+			t.Fatalf("delete on a full disk: %v", err)
+		}
+		if _, _, err := s.List(t.Context(), "k/"); err != nil && !errors.Is(err, store.ErrNoSpace) {
+			t.Fatalf("list on a full disk: %v", err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if _, _, err := s.List(t.Context(), "k/"); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("the checkpoint has not failed: %v", err)
+	}
+	if err := s.Err(); err != nil {
+		t.Fatalf("the store has ended: %v", err)
+	}
+	stop()
+	filled.Wait()
+	if err := os.Remove(filepath.Join(disk, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	entries, _, err := s.List(t.Context(), "k/")
+	for errors.Is(err, store.ErrNoSpace) { // until it has opened itself anew
+		time.Sleep(time.Millisecond)
+		entries, _, err = s.List(t.Context(), "k/")
+	}
+	if err != nil || len(entries) != left || entries[0].Key != fmt.Sprintf("k/%06d", n-left) {
+		t.Errorf("%d entries, %v; want %d", len(entries), err, left)
+	}
+	for err = put(n); errors.Is(err, store.ErrNoSpace); err = put(n) {
+		time.Sleep(time.Millisecond)
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 

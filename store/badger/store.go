@@ -117,7 +117,7 @@ func (s *Store) failureLocked() error {
 // view runs a read, unless the store is closed or has failed. Over is called
 // with the overlay locked, at the moment that the transaction sees; unless it
 // answers true, read follows.
-func (s *Store) view(ctx context.Context, over func() bool, read func(txn *driver.Txn) error) error {
+func (s *Store) view(ctx context.Context, over func() bool, read func(txn *driver.Txn) error) (err error) {
 	s.reading.RLock()
 	defer s.reading.RUnlock()
 	if s.shut {
@@ -136,8 +136,19 @@ func (s *Store) view(ctx context.Context, over func() bool, read func(txn *drive
 		s.overlay.mu.RUnlock()
 		return nil
 	}
+	// A checkpoint without room leaves Badger without a memtable.
+	if err := s.checkpointErr(); noSpace(err) {
+		s.overlay.mu.RUnlock()
+		return fmt.Errorf("%w: what is on the disk of %s cannot be read before there is room on it: %w", store.ErrNoSpace, s.dir, err)
+	}
 	txn := s.db.NewTransaction(false)
 	s.overlay.mu.RUnlock()
+	defer func() {
+		// The checkpoint may have come to that just now.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("read Badger: %v", r)
+		}
+	}()
 	defer txn.Discard()
 	return read(txn)
 }

@@ -86,6 +86,25 @@ func newDaemon(paths home.Paths, log *slog.Logger) *daemon {
 	}
 }
 
+// openStoreFreed opens the store, and waits as long as for the state folder where
+// another process has it: a child that a killed daemon was just making loses one
+// lock after the other.
+func (d *daemon) openStoreFreed(ctx context.Context) (failingStore, error) {
+	retry := time.NewTicker(lockRetry)
+	defer retry.Stop()
+	for deadline := time.Now().Add(d.lockLimit); ; {
+		st, err := d.openStore(filepath.Join(d.paths.State, "store"), d.log)
+		if err == nil || !errors.Is(err, store.ErrLocked) || time.Now().After(deadline) {
+			return st, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-retry.C:
+		}
+	}
+}
+
 // run opens the state folder and serves it until ctx ends or a part of the
 // daemon fails. The processes go on. It returns nil after an end that was
 // asked for.
@@ -138,7 +157,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		defer closing(&err, "give up the id", releaseOwn)
 	}
 
-	st, err := d.openStore(filepath.Join(d.paths.State, "store"), d.log)
+	st, err := d.openStoreFreed(ctx)
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}

@@ -71,7 +71,8 @@ func (s *suite) catch(ctx context.Context, b bug) (violation string, err error) 
 	sick := *s
 	sick.planted, sick.env, sick.log = []string{b.name}, b.env, io.Discard
 	for range tries {
-		f, err := b.caught.run(ctx, &sick, b.rounds)
+		var f figure
+		f, err = b.caught.run(ctx, &sick, b.rounds)
 		switch {
 		case ctx.Err() != nil:
 			return "", ctx.Err()
@@ -82,11 +83,10 @@ func (s *suite) catch(ctx context.Context, b bug) (violation string, err error) 
 				}
 			}
 			return "", fmt.Errorf("%s tells of something else: %s", b.caught.name, f.violations[0])
-		case err != nil:
-			return "", err
 		}
+		// Or the daemon ended of its bug before the row could tell.
 	}
-	return "", nil
+	return "", err
 }
 
 func pointsNamed(text string) measure { return pointsMatching(regexp.MustCompile(text)) }

@@ -96,7 +96,8 @@ func (h *host) told(ctx context.Context, execErr error) (string, error) {
 				// It listened, and has ended since: it must not have.
 				return "", errors.New("the exec went well, and the process is gone")
 			}
-			if errors.Is(execErr, api.CodeExecFailed) {
+			// It may have been told first that it does not listen yet, on a busy machine.
+			if errors.Is(execErr, api.CodeExecFailed) || errors.Is(execErr, api.CodeTimeout) {
 				return "ended", nil
 			}
 			if errors.Is(execErr, api.CodeRangeFull) {

@@ -112,7 +112,12 @@ func (s *Store) awaitsRoom(failed error) bool {
 	if !noSpace(failed) || s.room.forDriver(false) == nil {
 		return false
 	}
-	time.AfterFunc(roomAge, s.signal)
+	if s.again == nil {
+		s.log.Warn(waitsForRoom, "folder", s.dir)
+		s.again = time.AfterFunc(roomAge, s.signal)
+	} else {
+		s.again.Reset(roomAge) // one at a time, however many commits come
+	}
 	return true
 }
 

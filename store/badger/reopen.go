@@ -50,6 +50,7 @@ func (s *Store) reopen(cause error) error {
 		s.stuck = true
 		return errNotClosed
 	}
+	s.again = nil
 	s.mu.Lock()
 	s.broken = nil
 	s.mu.Unlock()
@@ -90,10 +91,13 @@ func (s *Store) unlessTablesWait(work func() error) error {
 			return s.noRoomForTable()
 		case waited > 0 && !told:
 			told = true
-			s.log.Warn("the store waits for room on its disk", "folder", s.dir)
+			s.log.Warn(waitsForRoom, "folder", s.dir)
 		}
 	}
 }
+
+// waitsForRoom is logged once for each time that Badger waits.
+const waitsForRoom = "the store waits for room on its disk"
 
 // noRoomForTable says that Badger was not waited for any longer.
 func (s *Store) noRoomForTable() error {

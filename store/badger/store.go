@@ -85,7 +85,8 @@ type Store struct {
 	inBadger  store.Revision // of the last checkpoint; its goroutine's while one is under way
 	under     *checkpoint    // the last one, begun by the committer
 	overlay   overlay
-	broken    error // of a checkpoint; guarded by mu
+	broken    error       // of a checkpoint; guarded by mu
+	again     *time.Timer // wakes the committer, which awaits room
 	room      room
 	stuck     bool  // Badger did not come to an end of opening or closing
 	atLook    int64 // where the journal was when room was looked at

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"berth/internal/require"
 	"berth/proc"
 )
 
@@ -80,7 +81,7 @@ func TestSignalGroup(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.newer && !kernel(t, 6, 9) {
-				t.Skip("SKIPPED: the kernel signals the group of a reaped leader since Linux 6.9")
+				require.Missing(t, "a kernel that signals the group of a reaped leader", "run the tests on Linux 6.9 or later")
 			}
 			c, pid := startGroup(t)
 			leader, member := open(t, c.pid), open(t, pid)
@@ -123,7 +124,7 @@ func TestSignalGroupOfNone(t *testing.T) {
 // On a kernel that knows neither group signals by pidfd nor exit statuses, the group of an unreaped leader is signalled still.
 func TestOldKernel(t *testing.T) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
-		t.Skip("SKIPPED: the system call filter is written for little-endian machines with 64 bits")
+		require.Missing(t, "a little-endian machine with 64 bits, for its system call filter", "run the tests on amd64 or arm64")
 	}
 	c := start(t, self("oldkernel", ""))
 	if said := c.line(t); said != "done" {

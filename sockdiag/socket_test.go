@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"berth/internal/require"
 	"berth/sockdiag"
 )
 
@@ -128,7 +129,7 @@ func TestBoundIsNoListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !ok && !kernel(t, 6, 8) {
-		t.Skip("SKIPPED: the kernel tells of bound sockets that do not listen since Linux 6.8")
+		require.Missing(t, "a kernel that tells of bound sockets that do not listen", "run the tests on Linux 6.8 or later")
 	}
 	if !ok || owner.PID != os.Getpid() {
 		t.Errorf("who has it: %v, %v", owner, ok)

@@ -345,7 +345,15 @@ func TestCheckpointWithoutRoom(t *testing.T) {
 	if !errors.Is(err, store.ErrNoSpace) {
 		t.Fatalf("a key on a full disk: %v", err)
 	}
-	<-waits
+	await := func(event <-chan struct{}) {
+		t.Helper()
+		select {
+		case <-event:
+		case <-s.Failed():
+			t.Fatalf("the store has ended: %v", s.Err())
+		}
+	}
+	await(waits)
 	left := n
 	for range 100 { // each looks at the disk
 		var b store.Batch
@@ -368,7 +376,7 @@ func TestCheckpointWithoutRoom(t *testing.T) {
 	if err := os.Remove(filepath.Join(disk, "filler")); err != nil {
 		t.Fatal(err)
 	}
-	<-opened
+	await(opened)
 	if err := put(n); err != nil {
 		t.Errorf("a key once there is room: %v", err)
 	}

@@ -11,6 +11,24 @@ type Port struct {
 	// Name is the range's name.
 	Name string
 
+	// Spec is what is leased where that is not a port of the range Name: a port
+	// that was asked for directly. Nil in every corus.xml.
+	Spec *PortSpec
+
+	// Count is how many contiguous ports are needed: 1 to 1,024. Berth's own.
+	Count int
+
+	// Protocol, where it is given, has to be the range's: "tcp" or "udp". Berth's own.
+	Protocol string
+
+	// BindSelf says that the process binds port 0 by itself, and that what it
+	// listens on becomes its lease: bind="self". Berth's own.
+	BindSelf bool
+
+	// InjectEnv says that the process properties are handed over in
+	// JAVA_TOOL_OPTIONS, for a JVM that a script starts: inject="env". Berth's own.
+	InjectEnv bool
+
 	// Handoff is how the port is handed over; empty where the process is told
 	// its number and binds it by itself.
 	Handoff Handoff

@@ -44,7 +44,28 @@ type Process struct {
 
 	// PreExec are commands that run before the process, in order.
 	PreExec []string
+
+	// Restart says after which ends an instance is started again by itself, and
+	// MaxRestarts how often in a row: 0 to 1,000, DefaultMaxRestarts where it is
+	// left out. Both attributes are Berth's own.
+	Restart     RestartPolicy
+	MaxRestarts int
 }
+
+// RestartPolicy says after which ends a process that nobody asked to end is
+// started again.
+type RestartPolicy string
+
+// The restart policies. What is left out is RestartNever.
+const (
+	RestartNever     RestartPolicy = "never"
+	RestartOnFailure RestartPolicy = "on-failure" // a code other than 0, or a signal
+	RestartAlways    RestartPolicy = "always"
+)
+
+// DefaultMaxRestarts is how often in a row a process is started again where
+// its descriptor does not say.
+const DefaultMaxRestarts = 10
 
 // Starter returns the starter of a profile, and whether there is one.
 func (p *Process) Starter(profile string) (*Starter, bool) {

@@ -10,12 +10,29 @@ import (
 	"berth/store"
 )
 
-// Request asks for one port of a range.
+// Request asks for ports: of a range, or of no named one.
 type Request struct {
+	// Range is the range's name. Empty: the ports are asked for directly, by Port
+	// or by Min and Max. One that lies in a range is leased from that range.
 	Range string
 
-	// Protocol, where it is given, must be the range's.
+	// Protocol, where it is given, must be the range's. Ports that are asked for
+	// directly are tcp where it is left out.
 	Protocol Protocol
+
+	// Count is how many contiguous ports are wanted: 0 means 1. Each is a lease
+	// of its own, and they follow each other in the plan.
+	Count int
+
+	// Port, unless it is 0, is the only port that will do, of several the first.
+	Port int
+
+	// Min and Max, unless they are 0, are the interval of which any free port
+	// will do, the lowest first.
+	Min, Max int
+
+	// Prefer is the port to lease if it is free: the one that the holder had last.
+	Prefer int
 
 	Holder Holder
 }

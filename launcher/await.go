@@ -126,18 +126,7 @@ func silent(p Process) []Port {
 // endedError says that a process ended while it was waited for, with the last
 // that it said.
 func (l *Launcher) endedError(p Process) error {
-	how := "ended"
-	if p.Exit != nil {
-		switch {
-		case p.Exit.Code != nil:
-			how = fmt.Sprintf("ended with exit code %d", *p.Exit.Code)
-		case p.Exit.Signal != "":
-			how = "ended by " + p.Exit.Signal
-		}
-		if !strings.HasPrefix(p.Exit.Reason, "ended") {
-			how += " (" + p.Exit.Reason + ")"
-		}
-	}
+	how := howEnded(p)
 	said, err := lastLines(l.outputFile(p.ID), 5)
 	switch {
 	case err != nil || said == "":

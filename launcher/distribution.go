@@ -153,6 +153,7 @@ func (l *Launcher) Deploy(ctx context.Context, file, name string) (Distribution,
 		return Distribution{}, nil, err
 	}
 	l.distributions[id] = &deployed{Distribution: record}
+	l.Events.Add("distribution", "deployed", id.String(), "distribution "+id.String()+" was deployed")
 	return record, d.Warnings, nil
 }
 
@@ -249,6 +250,7 @@ func (l *Launcher) Undeploy(ctx context.Context, name, version string) ([]Distri
 		id := distributionID{d.Name, d.Version}
 		if err == nil {
 			removed = append(removed, d.Distribution)
+			l.Events.Add("distribution", "undeployed", id.String(), "distribution "+id.String()+" was undeployed")
 			if err := l.discardDir(d.Dir); err != nil {
 				l.Logger.Error("cannot remove the folder of a distribution", "distribution", id.String(), "error", err)
 			}

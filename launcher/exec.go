@@ -439,6 +439,7 @@ func (l *Launcher) add(units []*unit) {
 	}
 	l.mu.Unlock()
 	for _, u := range units {
+		l.tellStatus(u.snapshot())
 		u.own()
 	}
 }

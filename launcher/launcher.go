@@ -390,6 +390,7 @@ func (u *unit) takeUp(ctx context.Context) error {
 	u.own()
 	failpoint.At("adopt/one")
 	u.l.ports.wake()
+	u.l.Events.Add("process", "adopted", strconv.Itoa(p.ID), p.Title()+" was adopted, pid "+strconv.Itoa(p.Identity.PID))
 	u.l.Logger.Info("adopted", "process", p.Title(), "pid", p.Identity.PID, "since", p.StartedAt.Format(time.RFC3339))
 	return nil
 }

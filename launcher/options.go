@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	events "berth/event"
 	"berth/launcher/cgroup"
 	"berth/lease"
 	"berth/store"
@@ -64,6 +65,9 @@ type Options struct {
 
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
+
+	// Events is told what happens to distributions and processes. Nil: nobody is.
+	Events *events.Log
 
 	// Logger is told what cannot be answered to anybody. Default: slog.Default().
 	Logger *slog.Logger

@@ -88,7 +88,9 @@ func (u *unit) nextChange() <-chan struct{} {
 func (u *unit) update(change func(*Process)) Process {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	before := u.process
 	change(&u.process)
+	u.l.tell(before, u.process)
 	if u.changed != nil {
 		close(u.changed)
 		u.changed = nil

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"berth/event"
 	"berth/store"
 )
 
@@ -35,6 +36,9 @@ type Options struct {
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 
+	// Events is told what happens to ranges, leases and ports. Nil: nobody is.
+	Events *event.Log
+
 	// Logger is told of records that cannot be read and of outcomes that are
 	// not known. Default: slog.Default().
 	Logger *slog.Logger
@@ -48,6 +52,7 @@ type Manager struct {
 	prober Prober
 	finder Finder
 	now    func() time.Time
+	events *event.Log
 	log    *slog.Logger
 
 	// ranging is held while ranges change: they change one after the other.
@@ -129,7 +134,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 		o.Logger = slog.Default()
 	}
 	m := &Manager{
-		store: o.Store, host: o.Host, prober: o.Prober, finder: o.Finder, now: o.Now, log: o.Logger, picker: o.Picker,
+		store: o.Store, host: o.Host, prober: o.Prober, finder: o.Finder, now: o.Now, events: o.Events, log: o.Logger, picker: o.Picker,
 		ranging: make(gate, 1), checks: make(gate, 1), settling: make(gate, 1),
 		asideAgain: make(chan struct{}, 1),
 		closing:    make(map[string]bool),
@@ -275,6 +280,7 @@ func (m *Manager) enliven(s *slot, r store.Revision) {
 	if !s.live {
 		s.live = true
 		m.index(s)
+		m.tellAcquired(s.lease)
 	}
 	m.move(s, leased)
 }
@@ -282,6 +288,12 @@ func (m *Manager) enliven(s *slot, r store.Revision) {
 // end ends the lease of a slot whose record is gone: its port is free, or set
 // aside if something else was found to be bound to it. The lock is held.
 func (m *Manager) end(s *slot) {
+	if s.live {
+		m.tellEnded(s.lease)
+	}
+	if s.blocked != nil {
+		m.tellAside(s, true)
+	}
 	if s.blocked == nil {
 		m.drop(s)
 		return

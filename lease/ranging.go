@@ -130,12 +130,16 @@ func (m *Manager) changeRanges(ctx context.Context, force bool, hint string, cha
 	_, err = m.write(ctx, store.Batch{}, batch)
 	failpoint.At("range/written")
 	if err != nil && !nothingChanged(err) && !errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrUnknown) {
-		return m.settleRanges(ctx, next, err)
+		if err = m.settleRanges(ctx, next, err); err == nil {
+			m.tellRanges(current, next, changed)
+		}
+		return err
 	}
 	if err != nil {
 		return fmt.Errorf("change ranges: %w", err)
 	}
 	m.setRanges(next)
+	m.tellRanges(current, next, changed)
 	failpoint.At("range/changed")
 	return nil
 }

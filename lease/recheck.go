@@ -143,6 +143,7 @@ func (m *Manager) recheck(ctx context.Context, want func(*slot) bool) error {
 			errs = append(errs, err)
 			m.move(s, aside)
 		case blocked == nil:
+			m.tellAside(s, false)
 			m.drop(s)
 		default:
 			blocked.Since = s.blocked.Since

@@ -91,6 +91,7 @@ func (s *Server) routes() http.Handler {
 	s.routeDistributions(routes)
 	s.routeProcesses(routes)
 	s.routeOutput(routes)
+	s.routeEvents(routes)
 
 	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(routes.OpenAPI()) })
 	mux.HandleFunc("GET /v1/openapi.json", func(w http.ResponseWriter, r *http.Request) {

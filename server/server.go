@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"berth/event"
 	"berth/store"
 )
 
@@ -46,6 +47,9 @@ type Options struct {
 	// Keys keeps the idempotency keys, below idempotency/. It is the store of
 	// Leases and Processes, who commit them with their own records.
 	Keys store.Store
+
+	// Events has what happens; nil is a log of which nobody tells.
+	Events *event.Log
 
 	// Home is the state folder. Uploads are spooled into its folder "spool".
 	Home string
@@ -107,6 +111,9 @@ func New(opts Options) *Server {
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
+	}
+	if opts.Events == nil {
+		opts.Events = event.New(1, time.Now)
 	}
 	if opts.Stop == nil {
 		opts.Stop = func() {}

@@ -27,6 +27,8 @@ type commands struct {
 	Kill     killCommand     `cmd:"" help:"stop processes"`
 	Restart  restartCommand  `cmd:"" help:"restart processes on the ports that they have"`
 	Logs     logsCommand     `cmd:"" help:"show the output of a process"`
+	Events   eventsCommand   `cmd:"" help:"show what has happened, and what happens"`
+	Status   statusCommand   `cmd:"" help:"show how things are, on one screen"`
 	Script   scriptCommand   `cmd:"" help:"run commands from a file"`
 	Doctor   doctorCommand   `cmd:"" help:"show how disk and store are"`
 	Echo     echoCommand     `cmd:"" help:"print words"`

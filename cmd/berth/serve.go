@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"berth/event"
 	"berth/home"
 	"berth/internal/failpoint"
 	"berth/launcher"
@@ -172,7 +174,8 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err := failpoint.Fail("serve/stored"); err != nil {
 		return err
 	}
-	leases, err := lease.Open(ctx, lease.Options{Store: st, Logger: d.log})
+	events := event.New(event.DefaultKept, time.Now)
+	leases, err := lease.Open(ctx, lease.Options{Store: st, Events: events, Logger: d.log})
 	if err != nil {
 		return fmt.Errorf("read the leases: %w", err)
 	}
@@ -189,7 +192,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		defer closing(&err, "remove the cgroup of the processes", cgroups.Close)
 	}
 	processes, err := launcher.Open(ctx, launcher.Options{
-		Store: st, Leases: leases, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Lost: len(st.Health().Damage) > 0, Cgroups: cgroups, Environ: d.environ, Logger: d.log,
+		Store: st, Leases: leases, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Lost: len(st.Health().Damage) > 0, Cgroups: cgroups, Environ: d.environ, Events: events, Logger: d.log,
 	})
 	if errors.Is(err, launcher.ErrCopied) {
 		return fmt.Errorf("%w: %w: serve the original; or, where that is gone for good, let this one take its place with berth serve -adopt-copy", errCopied, err)
@@ -219,7 +222,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	api := server.New(server.Options{
-		Leases: leases, Processes: processes, Store: st, Keys: st, Home: d.paths.State, Socket: d.paths.Socket,
+		Leases: leases, Processes: processes, Store: st, Keys: st, Events: events, Home: d.paths.State, Socket: d.paths.Socket,
 		Version: buildVersion(), Stop: stop, Logger: d.log,
 	})
 
@@ -249,6 +252,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 			return st.Err()
 		}
 	})
+	events.Add("daemon", "started", strconv.Itoa(os.Getpid()), fmt.Sprintf("the daemon answers, pid %d, version %s", os.Getpid(), buildVersion()))
 	d.log.Info("the daemon answers", "socket", d.paths.Socket, "home", d.paths.State, "pid", os.Getpid(),
 		"version", buildVersion(), "processes", processes.Running())
 	failpoint.At("serve/answering")

@@ -1,0 +1,85 @@
+package launcher
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// tell tells what has changed of a process: its status, and who listens on its
+// ports.
+func (l *Launcher) tell(before, now Process) {
+	if l.Events == nil {
+		return
+	}
+	if before.Status != now.Status {
+		l.tellStatus(now)
+	}
+	for i, port := range now.Ports {
+		if i >= len(before.Ports) || before.Ports[i].State == port.State || before.Identity != now.Identity {
+			continue
+		}
+		text := fmt.Sprintf("%s listens on %s", now.Title(), portName(port))
+		switch port.State {
+		case PortListening:
+		case PortStolen:
+			text = fmt.Sprintf("another process listens on %s of %s", portName(port), now.Title())
+		default:
+			text = fmt.Sprintf("%s listens no more on %s", now.Title(), portName(port))
+		}
+		l.Events.Add("process", string(port.State), strconv.Itoa(now.ID), text)
+	}
+}
+
+// tellStatus tells the status of a process.
+func (l *Launcher) tellStatus(p Process) {
+	if l.Events == nil {
+		return
+	}
+	var text string
+	switch p.Status {
+	case Starting:
+		text = "starts"
+		var ports []string
+		for _, port := range p.Ports {
+			ports = append(ports, portName(port))
+		}
+		if len(ports) > 0 {
+			text += " on " + strings.Join(ports, ", ")
+		}
+	case Running:
+		text = fmt.Sprintf("runs, pid %d", p.Identity.PID)
+	case Stopping:
+		text = "is asked to end"
+	case Restarting:
+		text = "is asked to end and to start again"
+	case Ended:
+		text = howEnded(p)
+	default:
+		text = "is " + string(p.Status)
+	}
+	l.Events.Add("process", string(p.Status), strconv.Itoa(p.ID), p.Title()+" "+text)
+}
+
+// portName names a port of a process for people: http port 8080.
+func portName(p Port) string {
+	return strings.TrimSpace(fmt.Sprintf("%s port %d", p.Range, p.Number))
+}
+
+// howEnded says how a process ended, and why.
+func howEnded(p Process) string {
+	how := "ended"
+	if p.Exit == nil {
+		return how
+	}
+	switch {
+	case p.Exit.Code != nil:
+		how = fmt.Sprintf("ended with exit code %d", *p.Exit.Code)
+	case p.Exit.Signal != "":
+		how = "ended by " + p.Exit.Signal
+	}
+	if !strings.HasPrefix(p.Exit.Reason, "ended") {
+		how += " (" + p.Exit.Reason + ")"
+	}
+	return how
+}

@@ -1,0 +1,65 @@
+package lease
+
+import (
+	"strconv"
+)
+
+// What is told of ranges, leases and ports as they change.
+
+// tellRanges tells which ranges have changed, by their names.
+func (m *Manager) tellRanges(current, next map[string]Range, changed []string) {
+	for _, name := range changed {
+		old, was := current[name]
+		now, is := next[name]
+		switch {
+		case !is:
+			m.events.Add("range", "deleted", name, "range "+name+" was deleted")
+		case !was:
+			m.events.Add("range", "added", name, "range "+name+" "+now.String()+" "+string(now.Protocol)+" was added")
+		default:
+			m.events.Add("range", "changed", name, "range "+name+" is "+now.String()+" "+string(now.Protocol)+" now, and was "+old.String())
+		}
+	}
+}
+
+// tellAcquired tells that a lease is there.
+func (m *Manager) tellAcquired(l *Lease) {
+	if m.events != nil {
+		m.events.Add("lease", "acquired", string(l.ID), portText(l.Protocol, l.Port)+ofRange(l)+" is leased by "+l.Holder.String())
+	}
+}
+
+// tellEnded tells that a lease has ended: of a process it was recuperated, of
+// anybody else released.
+func (m *Manager) tellEnded(l *Lease) {
+	if m.events == nil {
+		return
+	}
+	kind := "released"
+	if l.Holder.Kind == Process {
+		kind = "recuperated"
+	}
+	m.events.Add("lease", kind, string(l.ID), portText(l.Protocol, l.Port)+ofRange(l)+" is leased no more by "+l.Holder.String())
+}
+
+// tellAside tells that a port was set aside, or is available again.
+func (m *Manager) tellAside(s *slot, aside bool) {
+	if m.events == nil {
+		return
+	}
+	id := string(s.protocol) + "/" + strconv.Itoa(s.port)
+	if aside {
+		m.events.Add("port", "set-aside", id, portText(s.protocol, s.port)+" is set aside: "+s.blocked.Reason)
+	} else {
+		m.events.Add("port", "available", id, portText(s.protocol, s.port)+" is available again")
+	}
+}
+
+func portText(p Protocol, port int) string { return string(p) + " port " + strconv.Itoa(port) }
+
+func ofRange(l *Lease) string {
+	if l.Range == "" {
+		return ""
+	}
+	return " of range " + l.Range
+}

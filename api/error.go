@@ -15,6 +15,9 @@ const (
 	CodeRangeNotFound        Code = "range-not-found"        //
 	CodeRangeLeased          Code = "range-leased"           // it has live leases
 	CodeRangeFull            Code = "range-full"             // no port of it can be leased
+	CodePortAssigned         Code = "port-assigned"          // a port that was asked for by its number is leased
+	CodePortInUse            Code = "port-in-use"            // something else is bound to it
+	CodePortPrivileged       Code = "port-privileged"        // the daemon may not bind it
 	CodeArchiveNotFound      Code = "archive-not-found"      //
 	CodeLeaseNotFound        Code = "lease-not-found"        //
 	CodeLeaseChanged         Code = "lease-changed"          // the generation is another one

@@ -210,13 +210,16 @@ func TestErrors(t *testing.T) {
 		api.CodeRangeNotFound:   lease.ErrRangeNotFound,
 		api.CodeRangeLeased:     lease.ErrRangeLeased,
 		api.CodeRangeFull:       lease.ErrRangeFull,
+		api.CodePortAssigned:    lease.ErrAssigned,
+		api.CodePortInUse:       lease.ErrInUse,
+		api.CodePortPrivileged:  lease.ErrPrivileged,
 		api.CodeArchiveNotFound: lease.ErrArchiveNotFound,
 		api.CodeLeaseNotFound:   lease.ErrLeaseNotFound,
 		api.CodeLeaseChanged:    lease.ErrLeaseChanged,
 	}
 	codes := []api.Code{
 		api.CodeInvalid, api.CodeRangeInvalid, api.CodeRangeExists, api.CodeRangeOverlaps, api.CodeRangeNotFound,
-		api.CodeRangeLeased, api.CodeRangeFull, api.CodeArchiveNotFound, api.CodeLeaseNotFound, api.CodeLeaseChanged,
+		api.CodeRangeLeased, api.CodeRangeFull, api.CodePortAssigned, api.CodePortInUse, api.CodePortPrivileged, api.CodeArchiveNotFound, api.CodeLeaseNotFound, api.CodeLeaseChanged,
 		api.CodeDistributionInvalid, api.CodeDistributionExists, api.CodeDistributionNotFound, api.CodeDistributionRunning,
 		api.CodeProcessNotFound, api.CodeProfileNotFound, api.CodeExecRefused, api.CodeExecFailed, api.CodeTimeout,
 		api.CodeUnsupported, api.CodeStore, api.CodeStopping, api.CodeInternal,

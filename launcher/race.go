@@ -49,17 +49,19 @@ func (u *unit) whyGone(ctx context.Context) event {
 	for _, port := range silent(p) {
 		ports[port.Lease] = true
 	}
-	var ids []lease.ID
+	var silenced []lease.Replacement
 	for _, held := range u.l.Leases.ByProcess(p.ID) { // one may have been released by hand
 		if ports[held.ID] {
-			ids = append(ids, held.ID)
+			silenced = append(silenced, lease.Replacement{
+				IDs: []lease.ID{held.ID}, Request: lease.Request{Range: held.Range, Protocol: held.Protocol, Holder: held.Holder},
+			})
 		}
 	}
-	if len(ids) == 0 || !u.failed() {
+	if len(silenced) == 0 || !u.failed() {
 		return exited
 	}
 	var taken []string
-	plan, err := u.l.Leases.PlanInstead(ctx, ids, func(l lease.Lease, aside lease.SetAside) bool {
+	plan, err := u.l.Leases.PlanInstead(ctx, silenced, func(l lease.Lease, aside lease.SetAside) bool {
 		if u.isOurs(p, aside.PID) || aside.PID == os.Getpid() && u.handover.has(l) {
 			return false
 		}

@@ -114,6 +114,59 @@ func (b *Bits) Nth(min, max, n int) (port int, ok bool) {
 	return port, ok
 }
 
+// Run returns the first of the lowest n ports of the set that follow each other
+// in min..max, inclusive; n is at least 1.
+func (b *Bits) Run(min, max, n int) (first int, ok bool) {
+	before, expected := 0, -1 // ports that follow each other up to the end of the word before
+	b.each(min, max, func(base int, word uint64) bool {
+		if base != expected {
+			before = 0
+		}
+		expected = base + 64
+		if low := bits.TrailingZeros64(^word); before+low >= n {
+			first, ok = base-before, true
+			return false
+		} else if low == 64 {
+			before += 64
+			return true
+		}
+		if n < 64 {
+			// A bit of starts is one that length ports follow each other from.
+			starts := word
+			for length := 1; length < n && starts != 0; {
+				step := length
+				if step > n-length {
+					step = n - length
+				}
+				starts &= starts >> step
+				length += step
+			}
+			if starts != 0 {
+				first, ok = base+bits.TrailingZeros64(starts), true
+				return false
+			}
+		}
+		before = bits.LeadingZeros64(^word)
+		return true
+	})
+	return first, ok
+}
+
+// runs calls f with the first and the last of the ports of the set in min..max
+// that follow each other, ascending, until f returns false.
+func (b *Bits) runs(min, max int, f func(first, last int) bool) {
+	for first, ok := b.Next(min, max); ok; first, ok = b.Next(first, max) {
+		last := first
+		for last < max && b.Has(last+1) {
+			last++
+		}
+		if !f(first, last) {
+			return
+		}
+		first = last + 1
+	}
+}
+
 // appendTo appends the ports of the set in min..max to list, ascending.
 func (b *Bits) appendTo(list []int, min, max int) []int {
 	b.each(min, max, func(base int, word uint64) bool {

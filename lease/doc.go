@@ -1,10 +1,11 @@
 // Package lease is the heart of Berth: named ranges of ports, and leases of
-// single ports of them.
+// ports, most of them of a range.
 //
 // # The model
 //
 // A [Range] is an inclusive interval of the ports of one protocol. A [Lease] is
-// one port of a range, held by a [Holder]. A [Manager] leases ports: it picks
+// one port, held by a [Holder], of a range or, asked for by its number, of none. A
+// block of ports that follow each other is as many leases. A [Manager] leases ports: it picks
 // one that is free, probes it by binding it, and writes the lease into the
 // store before anybody hears of it.
 //

@@ -26,6 +26,12 @@ var (
 	// ErrRangeFull says that a range has too few ports that can be leased. See FullError.
 	ErrRangeFull = errors.New("range is full")
 
+	// ErrRequest says that what is asked for is not well formed, or is not there to be had.
+	ErrRequest = errors.New("request for ports is not valid")
+
+	// ErrAssigned says that a port that was asked for by its number is leased. See AssignedError.
+	ErrAssigned = errors.New("port is assigned")
+
 	// ErrProtocol says that a request names another protocol than its range has.
 	ErrProtocol = errors.New("protocol is another one")
 

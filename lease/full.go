@@ -9,15 +9,35 @@ import (
 // maxNamed is how many ports a FullError names of each sort.
 const maxNamed = 8
 
+// Interval is ports that follow each other, both ends inclusive.
+type Interval struct{ First, Last int }
+
+// String is a single port, or both ends: 8082-8085.
+func (i Interval) String() string {
+	if i.First == i.Last {
+		return strconv.Itoa(i.First)
+	}
+	return fmt.Sprintf("%d-%d", i.First, i.Last)
+}
+
 // FullError says that a range has fewer ports that can be leased than were
-// wanted, and who has the others. It is ErrRangeFull.
+// wanted, or none that follow each other, and who has the others. It is
+// ErrRangeFull.
 type FullError struct {
+	// Range has no name where an interval of ports was asked for directly.
 	Range    Range
 	Protocol Protocol
 
 	// Wanted is how many ports of the range were asked for together, Available
 	// how many of them there were.
 	Wanted, Available int
+
+	// Together is how many of them were to follow each other. Where it is more
+	// than 1, Runs are the lowest stretches of available ports, and MoreRuns is
+	// how many others there are.
+	Together int
+	Runs     []Interval
+	MoreRuns int
 
 	// Held are the lowest leased ports of the range, Leased is how many there are.
 	Held   []ActivePort
@@ -34,11 +54,30 @@ func (e *FullError) Is(target error) bool { return target == ErrRangeFull }
 
 func (e *FullError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "range %s: ", e.Range.Name)
+	if e.Range.Name == "" {
+		fmt.Fprintf(&b, "%s ports %v: ", e.Protocol, Interval{e.Range.Min, e.Range.Max})
+	} else {
+		fmt.Fprintf(&b, "range %s: ", e.Range.Name)
+	}
 	total := e.Range.Len()
 	switch {
 	case e.Wanted > total:
 		fmt.Fprintf(&b, "%s wanted, it has %s", count(e.Wanted), count(total))
+	case e.Together > 1 && e.Available > 0:
+		fmt.Fprintf(&b, "%s contiguous ports wanted", thousands(e.Together))
+		if e.Wanted > e.Together {
+			fmt.Fprintf(&b, ", %s in all", thousands(e.Wanted))
+		}
+		fmt.Fprintf(&b, ", of its %s available are ", count(total))
+		for i, r := range e.Runs {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(r.String())
+		}
+		if e.MoreRuns > 0 {
+			fmt.Fprintf(&b, " and %s more runs", thousands(e.MoreRuns))
+		}
 	case e.Available > 0:
 		fmt.Fprintf(&b, "%s wanted, %s of its %s can be leased", count(e.Wanted), thousands(e.Available), count(total))
 	case e.Aside > 0 && total == 1:

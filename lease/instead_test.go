@@ -12,11 +12,15 @@ import (
 
 func always(lease.Lease, lease.SetAside) bool { return true }
 
-func idsOf(leases []lease.Lease) (ids []lease.ID) {
+
+// oneEach asks for another port of its range in place of each lease.
+func oneEach(leases []lease.Lease) (list []lease.Replacement) {
 	for _, l := range leases {
-		ids = append(ids, l.ID)
+		list = append(list, lease.Replacement{
+			IDs: []lease.ID{l.ID}, Request: lease.Request{Range: l.Range, Protocol: l.Protocol, Holder: l.Holder},
+		})
 	}
-	return ids
+	return list
 }
 
 func TestPlanInsteadOfWhatWasTaken(t *testing.T) {
@@ -24,7 +28,7 @@ func TestPlanInsteadOfWhatWasTaken(t *testing.T) {
 	f.add(t, http)
 	held := f.acquire(t, "http", "http", "http")
 	f.net.occupy(lease.TCP, 20001, 77, "nginx")
-	p, err := f.PlanInstead(t.Context(), idsOf(held), always)
+	p, err := f.PlanInstead(t.Context(), oneEach(held), always)
 	must(t, err)
 
 	// Until the commit both ports are nobody else's.
@@ -85,7 +89,7 @@ func TestPlanInsteadChangesNothing(t *testing.T) {
 			for _, port := range test.busy {
 				f.net.occupy(lease.TCP, port, 77, "nginx")
 			}
-			p, err := f.PlanInstead(t.Context(), idsOf(held), test.taken)
+			p, err := f.PlanInstead(t.Context(), oneEach(held), test.taken)
 			if p != nil || !errors.Is(err, test.fails) {
 				t.Errorf("%+v, %v, want %v", p, err, test.fails)
 			}
@@ -102,7 +106,7 @@ func TestPlanInsteadChangesNothing(t *testing.T) {
 		f.add(t, http)
 		held := f.acquire(t, "http", "http")
 		f.net.occupy(lease.TCP, 20000, 77, "nginx")
-		p, err := f.PlanInstead(t.Context(), idsOf(held), always)
+		p, err := f.PlanInstead(t.Context(), oneEach(held), always)
 		must(t, err)
 		f.Abort(p)
 		f.Abort(p)
@@ -131,7 +135,7 @@ func TestPlanInsteadThatFails(t *testing.T) {
 			f.add(t, http)
 			held := f.acquire(t, "http", "http")
 			f.net.occupy(lease.TCP, 20000, 77, "nginx")
-			p, err := f.PlanInstead(t.Context(), idsOf(held), always)
+			p, err := f.PlanInstead(t.Context(), oneEach(held), always)
 			must(t, err)
 			var records store.Batch
 			if test.fault == 0 {
@@ -166,7 +170,7 @@ func TestPlanInsteadThatFails(t *testing.T) {
 		f.add(t, http)
 		held := f.acquire(t, "http")
 		f.net.occupy(lease.TCP, 20000, 77, "nginx")
-		p, err := f.PlanInstead(t.Context(), idsOf(held), always)
+		p, err := f.PlanInstead(t.Context(), oneEach(held), always)
 		must(t, err)
 		e, err := f.store.Get(t.Context(), held[0].Key())
 		must(t, err)

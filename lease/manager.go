@@ -75,9 +75,9 @@ type Manager struct {
 	closed     bool
 	picker     Picker
 	ranges     map[string]Range
-	closing    map[string]bool // ranges that are just being taken away
-	badRanges  map[string]bool // ranges whose records cannot be read
-	tables     [2]table        // tcp, udp
+	closing    map[string]Range // what is left of ranges that ports are just being taken away from
+	badRanges  map[string]bool  // ranges whose records cannot be read
+	tables     [2]table         // tcp, udp
 	byID       map[ID]*slot
 	byProcess  map[int][]*slot
 	unsettled  map[*slot]struct{}
@@ -137,7 +137,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 		store: o.Store, host: o.Host, prober: o.Prober, finder: o.Finder, now: o.Now, events: o.Events, log: o.Logger, picker: o.Picker,
 		ranging: make(gate, 1), checks: make(gate, 1), settling: make(gate, 1),
 		asideAgain: make(chan struct{}, 1),
-		closing:    make(map[string]bool),
+		closing:    make(map[string]Range),
 		byID:       make(map[ID]*slot),
 		byProcess:  make(map[int][]*slot),
 		unsettled:  make(map[*slot]struct{}),
@@ -200,7 +200,7 @@ func (m *Manager) recordSlot(e store.Entry, l Lease, err error) *slot {
 		return nil
 	}
 	return &slot{protocol: p, port: port, key: e.Key, revision: e.Revision, state: unreadable,
-		blocked: &SetAside{Port: port, Reason: "the record of its lease cannot be read", Since: m.now().UTC()}}
+		blocked: &SetAside{Port: port, Reason: "the record of its lease cannot be read", Since: m.now().UTC(), unread: true}}
 }
 
 // Close ends the manager: what leases or ends leases is ErrClosed afterwards.

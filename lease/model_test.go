@@ -140,8 +140,13 @@ func (m *model) acquire(t *rapid.T) {
 		m.manager.Abort(p)
 		return
 	}
+	m.commit(t, p)
+}
+
+// commit commits a plan of new leases, with a fault now and then.
+func (m *model) commit(t *rapid.T, p *lease.Plan) {
 	fault := m.fault(t)
-	err = m.manager.Commit(context.Background(), p, store.Batch{})
+	err := m.manager.Commit(context.Background(), p, store.Batch{})
 	for _, l := range p.Leases() {
 		k := portKey{l.Protocol, l.Port}
 		switch {
@@ -154,6 +159,160 @@ func (m *model) acquire(t *rapid.T) {
 			t.Fatalf("commit with fault %d: %v", fault, err)
 		}
 	}
+}
+
+// drawRequest draws what is asked for of a range or directly: blocks, pinned
+// ports, intervals, preferences.
+func (m *model) drawRequest(t *rapid.T) (q lease.Request) {
+	q.Count = rapid.IntRange(0, 4).Draw(t, "count")
+	q.Holder = lease.Holder{Kind: lease.Manual, Name: "model"}
+	port := func(what string) int { return rapid.IntRange(1, 40).Draw(t, what) }
+	direct := rapid.Bool().Draw(t, "direct")
+	if direct {
+		q.Protocol = rapid.SampledFrom([]lease.Protocol{"", lease.TCP, lease.UDP}).Draw(t, "protocol")
+	} else {
+		q.Range = m.drawRange(t).Name
+	}
+	switch rapid.IntRange(0, 2).Draw(t, "kind") {
+	case 0:
+		if direct {
+			q.Port = port("port")
+		}
+	case 1:
+		q.Prefer = port("prefer")
+	}
+	if direct && q.Port == 0 {
+		q.Min = port("min")
+		q.Max = q.Min + rapid.IntRange(0, 12).Draw(t, "more")
+	}
+	return q
+}
+
+// spanOf is which ports a request may get.
+func (m *model) spanOf(q lease.Request) lease.Range {
+	switch {
+	case q.Range != "":
+		return m.ranges[q.Range]
+	case q.Port != 0:
+		return lease.Range{Min: q.Port, Max: q.Port + max(q.Count, 1) - 1, Protocol: cmp.Or(q.Protocol, lease.TCP)}
+	}
+	return lease.Range{Min: q.Min, Max: q.Max, Protocol: cmp.Or(q.Protocol, lease.TCP)}
+}
+
+// isFree reports whether n ports are neither leased nor bound.
+func (m *model) isFree(p lease.Protocol, first, n int) bool {
+	for port := first; port < first+n; port++ {
+		_, live := m.live[portKey{p, port}]
+		_, busy := m.net.busy[portKey{p, port}]
+		if live || busy {
+			return false
+		}
+	}
+	return true
+}
+
+// direct asks for what drawRequest draws, everything that can be known being known.
+func (m *model) direct(t *rapid.T) {
+	m.job(t)
+	q := m.drawRequest(t)
+	r, n := m.spanOf(q), max(q.Count, 1)
+	want := 0
+	for first := r.Max - n + 1; first >= r.Min; first-- {
+		if m.isFree(r.Protocol, first, n) {
+			want = first
+		}
+	}
+	if q.Prefer >= r.Min && q.Prefer+n-1 <= r.Max && m.isFree(r.Protocol, q.Prefer, n) {
+		want = q.Prefer
+	}
+	p, err := m.manager.Plan(context.Background(), []lease.Request{q})
+	switch {
+	case want == 0 && q.Port == 0 && errors.Is(err, lease.ErrRangeFull):
+		return
+	case want == 0 && q.Port != 0 && (errors.Is(err, lease.ErrAssigned) || errors.Is(err, lease.ErrInUse)):
+		var assigned *lease.AssignedError
+		live := false
+		if errors.As(err, &assigned) {
+			_, live = m.live[portKey{assigned.Protocol, assigned.Port}]
+		}
+		if errors.Is(err, lease.ErrAssigned) != live {
+			t.Fatalf("plan %+v: %v", q, err)
+		}
+		return
+	case want == 0 || err != nil:
+		t.Fatalf("plan %+v: %v, want %d ports from %d", q, err, n, want)
+	}
+	m.valid(t, q, p.Leases())
+	if got := p.Leases()[0].Port; got != want {
+		t.Fatalf("plan %+v: from port %d, want %d", q, got, want)
+	}
+	m.commit(t, p)
+}
+
+// valid checks that leases are what a request asks for.
+func (m *model) valid(t *rapid.T, q lease.Request, leases []lease.Lease) {
+	r := m.spanOf(q)
+	for i, l := range leases {
+		from := ""
+		for _, over := range m.ranges {
+			if over.Protocol == l.Protocol && over.Contains(l.Port) {
+				from = over.Name
+			}
+		}
+		if l.Protocol != r.Protocol || !r.Contains(l.Port) || l.Port != leases[0].Port+i || l.Range != from || !m.isFree(l.Protocol, l.Port, 1) || l.Holder != q.Holder {
+			t.Fatalf("plan %+v: lease %d is %+v", q, i, l)
+		}
+	}
+	if len(leases) != max(q.Count, 1) || q.Port != 0 && leases[0].Port != q.Port {
+		t.Fatalf("plan %+v: leases %+v", q, leases)
+	}
+}
+
+// mixed asks for several things at once, all or none. Which ports it are, the
+// order of picking says; what is got has to be what was asked for.
+func (m *model) mixed(t *rapid.T) {
+	m.job(t)
+	list := make([]lease.Request, rapid.IntRange(2, 4).Draw(t, "n"))
+	preferred := make(map[portKey]int)
+	for i := range list {
+		list[i] = m.drawRequest(t)
+		if q := list[i]; q.Prefer != 0 && q.Count <= 1 {
+			k := portKey{m.spanOf(q).Protocol, q.Prefer}
+			preferred[k]++
+		}
+	}
+	p, err := m.manager.Plan(context.Background(), list)
+	if err != nil {
+		if !errors.Is(err, lease.ErrRangeFull) && !errors.Is(err, lease.ErrAssigned) && !errors.Is(err, lease.ErrInUse) && !errors.Is(err, lease.ErrRequest) {
+			t.Fatalf("plan %+v: %v", list, err)
+		}
+		return
+	}
+	leases := p.Leases()
+	seen := make(map[portKey]lease.Request)
+	for _, q := range list {
+		n := max(q.Count, 1)
+		m.valid(t, q, leases[:n])
+		for _, l := range leases[:n] {
+			k := portKey{l.Protocol, l.Port}
+			if _, twice := seen[k]; twice {
+				t.Fatalf("plan %+v: %v is there twice", list, k)
+			}
+			seen[k] = q
+		}
+		leases = leases[n:]
+	}
+	// What exactly one prefers, nobody gets who would do with another one.
+	for k, n := range preferred {
+		if q, ok := seen[k]; ok && n == 1 && q.Port == 0 && q.Prefer == 0 {
+			for _, one := range list {
+				if one.Prefer == k.port && one.Count <= 1 && m.spanOf(one).Protocol == k.protocol && m.spanOf(one).Contains(k.port) {
+					t.Fatalf("plan %+v: %v is not given to the one who prefers it", list, k)
+				}
+			}
+		}
+	}
+	m.commit(t, p)
 }
 
 // several acquires a port of each range, all or none.
@@ -237,10 +396,16 @@ func (m *model) instead(t *rapid.T) {
 	if lost && there && r.Protocol == l.Protocol {
 		want = m.expected(r, 1)
 	}
-	p, err := m.manager.PlanInstead(context.Background(), []lease.ID{l.ID}, func(lease.Lease, lease.SetAside) bool { return true })
+	replaced := oneEach([]lease.Lease{l})
+	pinned := l.Range == "" // no other one will do, say
+	if pinned {
+		replaced[0].Request.Port = l.Port
+	}
+	p, err := m.manager.PlanInstead(context.Background(), replaced, always)
 	switch {
 	case !lost && p == nil && err == nil,
-		lost && !there && errors.Is(err, lease.ErrRangeNotFound),
+		lost && pinned && errors.Is(err, lease.ErrInUse),
+		lost && !pinned && !there && errors.Is(err, lease.ErrRangeNotFound),
 		lost && there && r.Protocol != l.Protocol && errors.Is(err, lease.ErrProtocol),
 		lost && there && r.Protocol == l.Protocol && want == nil && errors.Is(err, lease.ErrRangeFull):
 		return
@@ -437,6 +602,8 @@ func TestModel(t *testing.T) {
 			"acquire":   m.acquire,
 			"acquire 2": m.acquire,
 			"several":   m.several,
+			"direct":    m.direct,
+			"mixed":     m.mixed,
 			"end":       m.end,
 			"end 2":     m.end,
 			"instead":   m.instead,

@@ -5,54 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"berth/internal/failpoint"
 	"berth/store"
 )
-
-// Request asks for ports: of a range, or of no named one.
-type Request struct {
-	// Range is the range's name. Empty: the ports are asked for directly, by Port
-	// or by Min and Max. One that lies in a range is leased from that range.
-	Range string
-
-	// Protocol, where it is given, must be the range's. Ports that are asked for
-	// directly are tcp where it is left out.
-	Protocol Protocol
-
-	// Count is how many contiguous ports are wanted: 0 means 1. Each is a lease
-	// of its own, and they follow each other in the plan.
-	Count int
-
-	// Port, unless it is 0, is the only port that will do, of several the first.
-	Port int
-
-	// Min and Max, unless they are 0, are the interval of which any free port
-	// will do, the lowest first.
-	Min, Max int
-
-	// Prefer is the port to lease if it is free: the one that the holder had last.
-	Prefer int
-
-	Holder Holder
-}
 
 // Plan is leases that have been picked and probed but not committed. Their
 // ports are pending: nobody else gets them until the plan is committed or
 // aborted, one of which has to follow.
 type Plan struct {
 	requests []Request
-	slots    []*slot // of each request; nil while it has no port
-	leases   []Lease // of each request, when all are planned
+	slots    []*slot // of the requests, in their order; nil while one has no ports
+	first    []int   // where those of each request begin; nil where each wants one port
+	leases   []Lease // of the slots, when all are planned
 	done     bool    // guarded by the manager's lock
+
+	// plain says that each request is for any one port of a range.
+	plain bool
 
 	// ends are leases that the plan ends, and instead the ids of those in whose
 	// place its leases are, in their order: of PlanInstead.
 	ends    []*slot
 	instead []ID
 
-	// rechecked are the ranges whose blocked ports were looked at again.
-	rechecked map[string]bool
+	// rechecked are the intervals whose blocked ports were looked at again.
+	rechecked map[Range]bool
 
 	// Most plans are of one lease: here is the memory of its slices.
 	oneSlot  [1]*slot
@@ -60,27 +38,71 @@ type Plan struct {
 }
 
 func newPlan(requests []Request) *Plan {
-	p := &Plan{requests: requests}
-	if len(requests) == 1 {
+	p := &Plan{requests: requests, plain: true}
+	n, single := 0, true
+	for i := range requests {
+		q := &requests[i]
+		n += q.count()
+		single = single && q.count() == 1
+		p.plain = p.plain && q.isPlain()
+	}
+	if !single {
+		p.first = make([]int, len(requests))
+		at := 0
+		for i := range requests {
+			p.first[i] = at
+			at += requests[i].count()
+		}
+	}
+	if n == 1 {
 		p.slots, p.leases = p.oneSlot[:], p.oneLease[:0]
 	} else {
-		p.slots, p.leases = make([]*slot, len(requests)), make([]Lease, 0, len(requests))
+		p.slots, p.leases = make([]*slot, n), make([]Lease, 0, n)
 	}
 	return p
+}
+
+// of returns the slots of a request.
+func (p *Plan) of(i int) []*slot {
+	if p.first == nil {
+		return p.slots[i : i+1]
+	}
+	return p.slots[p.first[i] : p.first[i]+p.requests[i].count()]
+}
+
+// requestOf returns which request a slot of the plan is of.
+func (p *Plan) requestOf(at int) int {
+	if p.first == nil {
+		return at
+	}
+	i, found := slices.BinarySearch(p.first, at)
+	if !found {
+		i--
+	}
+	return i
 }
 
 // Leases returns the planned leases in the order of the requests.
 func (p *Plan) Leases() []Lease { return slices.Clone(p.leases) }
 
-// Plan picks a port for each request and probes it, all or none. A port that
-// cannot be bound is set aside and another one is picked. Ports of one range
-// are in the order of its requests. No request at all is a plan without leases.
+// Plan picks ports for each request and probes them, all or none. A port that
+// cannot be bound is set aside and another one is picked, or the next block
+// where several were wanted; a port that is the only one that will do is refused.
+// Pinned ports are picked before preferred ones, these before blocks, and those
+// before the rest. Ports of one range are in the order of its requests. No
+// request at all is a plan without leases.
 //
-// Its errors are ErrRangeNotFound, ErrProtocol, a *FullError if a range has too few
-// ports, ErrClosed, the context's, and that of a probe that could not tell.
+// Its errors are ErrRequest, ErrRangeNotFound, ErrProtocol, a *FullError if there
+// are too few ports, and for a pinned port an *AssignedError, ErrInUse or
+// ErrPrivileged; ErrClosed, the context's, and that of a probe that could not tell.
 func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
 	if err := failpoint.Fail("acquire/begun"); err != nil {
 		return nil, err
+	}
+	for i := range requests {
+		if err := requests[i].validate(); err != nil {
+			return nil, err
+		}
 	}
 	p := newPlan(requests)
 	var few [8]int
@@ -94,7 +116,7 @@ func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
 	return p, nil
 }
 
-// fill gives each of the missing requests a port that can be bound. In a plan
+// fill gives each of the missing requests ports that can be bound. In a plan
 // that is filled again other ports may be given to the other requests too. If
 // it cannot be filled, all of its ports are given back.
 func (m *Manager) fill(ctx context.Context, p *Plan, missing []int, again bool) error {
@@ -109,13 +131,12 @@ func (m *Manager) fill(ctx context.Context, p *Plan, missing []int, again bool) 
 		}
 		refused := missing[:0]
 		for _, i := range missing {
-			ok, err := m.probe(ctx, p.slots[i])
+			ok, err := m.probe(ctx, p, i)
 			if err != nil {
 				m.giveBack(p)
-				return fmt.Errorf("lease a port of range %s: %w", p.requests[i].Range, err)
+				return err
 			}
 			if !ok {
-				p.slots[i] = nil
 				refused = append(refused, i)
 			}
 		}
@@ -134,34 +155,51 @@ func (m *Manager) fill(ctx context.Context, p *Plan, missing []int, again bool) 
 }
 
 // Refuse sets aside a port of a plan that its caller could not bind, although
-// the probe could before, and picks another one in its place. What Leases
-// returned before does not hold any more: ports of the same range may be those
-// of other requests now. Its errors are those of Plan, after which the plan is
-// done, and ErrPlanDone, also where the port is not the plan's.
+// the probe could before, and picks others in the place of those of its request.
+// What Leases returned before does not hold any more: ports of the same range
+// may be those of other requests now. Its errors are those of Plan, after which
+// the plan is done, and ErrPlanDone, also where the port is not the plan's.
 func (m *Manager) Refuse(ctx context.Context, p *Plan, protocol Protocol, port int) error {
 	who, _, err := m.finder.Find(protocol, port)
 	if err != nil {
 		m.log.Warn("who is bound to a port cannot be told", "protocol", protocol, "port", port, "error", err)
 	}
 	m.mu.Lock()
-	i := -1
+	at := -1
 	if !p.done {
-		i = slices.IndexFunc(p.slots, func(s *slot) bool { return s.protocol == protocol && s.port == port })
+		at = slices.IndexFunc(p.slots, func(s *slot) bool { return s.protocol == protocol && s.port == port })
 	}
-	if i < 0 {
+	if at < 0 {
 		m.mu.Unlock()
 		return ErrPlanDone
 	}
-	s := p.slots[i]
-	s.blocked = m.inUse(port, who)
-	m.end(s)
-	p.slots[i] = nil
+	i := p.requestOf(at)
+	refused := m.refuse(p, i, p.slots[at], m.inUse(port, who))
 	m.mu.Unlock()
+	if refused != nil {
+		m.giveBack(p)
+		return refused
+	}
 	return m.fill(ctx, p, []int{i}, true)
 }
 
-// pick gives each of the missing requests a port. Where a range has none left,
-// its blocked ports are looked at again, once.
+// refuse sets the port of a slot of a request aside, and gives back the others
+// of that request. The error is that of a request for which no others will do.
+// The lock is held.
+func (m *Manager) refuse(p *Plan, i int, refused *slot, blocked *SetAside) error {
+	refused.blocked = blocked
+	for k, s := range p.of(i) {
+		m.end(s)
+		p.of(i)[k] = nil
+	}
+	if p.requests[i].Port != 0 {
+		return refusedPort(refused.protocol, blocked)
+	}
+	return nil
+}
+
+// pick gives each of the missing requests ports. Where there are none left, the
+// blocked ones are looked at again, once.
 func (m *Manager) pick(ctx context.Context, p *Plan, missing []int) error {
 	for {
 		r, err := m.pickFree(p, missing)
@@ -169,9 +207,9 @@ func (m *Manager) pick(ctx context.Context, p *Plan, missing []int) error {
 			return err
 		}
 		if p.rechecked == nil {
-			p.rechecked = make(map[string]bool)
+			p.rechecked = make(map[Range]bool)
 		}
-		p.rechecked[r.Name] = true
+		p.rechecked[r] = true
 		if err := m.unblock(ctx, r); err != nil {
 			return err
 		}
@@ -183,8 +221,8 @@ func (m *Manager) pick(ctx context.Context, p *Plan, missing []int) error {
 var errBlocked = errors.New("ports are blocked")
 
 // pickFree picks ports for the missing requests that have none yet. With
-// errBlocked comes the range to look at again, and the plan keeps the ports
-// that it has; with a FullError they have been given back.
+// errBlocked comes the interval to look at again, and the plan keeps the ports
+// that it has; with the errors of a lack of ports they have been given back.
 func (m *Manager) pickFree(p *Plan, missing []int) (Range, error) {
 	now := m.now().UTC().Round(0)
 	m.mu.Lock()
@@ -192,50 +230,92 @@ func (m *Manager) pickFree(p *Plan, missing []int) (Range, error) {
 	if m.closed {
 		return Range{}, ErrClosed
 	}
+	if !p.plain {
+		// What one prefers, another one that would do with any port must not get.
+		for _, i := range missing {
+			q := &p.requests[i]
+			if q.Prefer == 0 || q.Port != 0 || p.of(i)[0] != nil {
+				continue
+			}
+			if r, err := m.span(q); err == nil && m.prefers(q, r) && !m.isPinned(p, missing, q, r) {
+				m.mark(p, i, r, q.Prefer, now)
+			}
+		}
+		missing = slices.Clone(missing)
+		slices.SortStableFunc(missing, func(a, b int) int { return p.requests[a].compare(&p.requests[b]) })
+	}
 	for _, i := range missing {
-		if p.slots[i] != nil {
+		if p.of(i)[0] != nil {
 			continue
 		}
 		q := &p.requests[i]
-		r, err := m.rangeLocked(q.Range)
-		switch {
-		case err != nil:
+		r, err := m.span(q)
+		if err != nil {
 			return r, err
-		case m.closing[r.Name]:
-			return r, stated(ErrRangeNotFound, "range %q is just being deleted", r.Name)
-		case q.Protocol != "" && q.Protocol != r.Protocol:
-			return r, stated(ErrProtocol, "range %s has %s ports, not %s ports", r.Name, r.Protocol, q.Protocol)
 		}
-		port, ok := m.picker.Pick(&m.table(r.Protocol).free, r.Min, r.Max)
+		port, ok := m.choose(q, r)
 		if !ok {
-			if p.rechecked[r.Name] || !m.blockedIn(r) {
-				m.giveBackLocked(p)
-				return r, m.full(r, wanted(p, r.Name))
+			if !p.rechecked[r] && m.blockedIn(r) {
+				return r, errBlocked
 			}
-			return r, errBlocked
+			return r, m.lacking(p, q, r)
 		}
-		if !r.Contains(port) || !m.table(r.Protocol).free.Has(port) {
+		if free := &m.table(r.Protocol).free; !r.Contains(port) || !free.Has(port) {
 			return r, fmt.Errorf("range %s: the picking strategy chose port %d, which is not free", r.Name, port)
 		}
-		s := newSlot(Lease{
-			ID: m.newID(), Generation: 1, Range: r.Name, Protocol: r.Protocol, Scope: r.Scope, Port: port,
-			Host: m.host, Holder: q.Holder, Since: now,
-		})
-		p.slots[i] = s
-		m.put(s)
+		m.mark(p, i, r, port, now)
 	}
 	return Range{}, nil
 }
 
-// wanted is how many ports of a range a plan asks for.
-func wanted(p *Plan, name string) int {
-	n := 0
-	for _, q := range p.requests {
-		if q.Range == name {
-			n++
+// isPinned reports whether another request of a plan will take no other ports
+// than some that q prefers. The lock is held.
+func (m *Manager) isPinned(p *Plan, missing []int, q *Request, r Range) bool {
+	for _, i := range missing {
+		other := &p.requests[i]
+		if other.Port == 0 || other.Port >= q.Prefer+q.count() || q.Prefer >= other.Port+other.count() {
+			continue
+		}
+		if o, err := m.span(other); err == nil && o.Protocol == r.Protocol {
+			return true
 		}
 	}
-	return n
+	return false
+}
+
+// mark makes the slots of a request, of ports from first on. The lock is held.
+func (m *Manager) mark(p *Plan, i int, r Range, first int, now time.Time) {
+	q := &p.requests[i]
+	for k := range p.of(i) {
+		from := r
+		if q.isDirect() {
+			from = m.rangeOver(r.Protocol, first+k)
+		}
+		s := newSlot(Lease{
+			ID: m.newID(), Generation: 1, Range: from.Name, Protocol: r.Protocol, Scope: from.Scope, Port: first + k,
+			Host: m.host, Holder: q.Holder, Since: now,
+		})
+		p.of(i)[k] = s
+		m.put(s)
+	}
+}
+
+// lacking says why a request of a plan cannot have ports, and gives back those
+// of the plan. The lock is held.
+func (m *Manager) lacking(p *Plan, q *Request, r Range) error {
+	if q.Port != 0 {
+		err := m.conflict(p, r)
+		m.giveBackLocked(p)
+		return err
+	}
+	n := 0 // wanted of the same interval
+	for i := range p.requests {
+		if other := &p.requests[i]; other.Range == q.Range && other.Min == q.Min && other.Max == q.Max {
+			n += other.count()
+		}
+	}
+	m.giveBackLocked(p)
+	return m.full(r, n, q.count())
 }
 
 // blockedIn reports whether a range has ports that looking again could make
@@ -266,51 +346,69 @@ func (m *Manager) unblock(ctx context.Context, r Range) error {
 	return ctx.Err()
 }
 
-// probe reports whether the port of a planned slot can be bound. If not, it is
-// set aside; an error says that it cannot be told.
-func (m *Manager) probe(ctx context.Context, s *slot) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
+// probe reports whether the planned ports of a request can be bound. If not, the
+// one that cannot is set aside and the others are given back; an error says that
+// it cannot be told, or that no others will do.
+func (m *Manager) probe(ctx context.Context, p *Plan, i int) (bool, error) {
+	for _, s := range p.of(i) {
+		err := ctx.Err()
+		var blocked *SetAside
+		if err == nil {
+			blocked, err = m.look(s.protocol, s.port, false)
+		}
+		if failpoint.Planted("skip-probe") {
+			blocked = nil
+		}
+		if err == nil {
+			err = failpoint.Fail("acquire/probed")
+		}
+		if err != nil {
+			return false, fmt.Errorf("lease %s: %w", p.requests[i].what(), err)
+		}
+		if blocked == nil {
+			continue
+		}
+		failpoint.At("aside/found")
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return false, m.refuse(p, i, s, blocked)
 	}
-	blocked, err := m.look(s.protocol, s.port, false)
-	if failpoint.Planted("skip-probe") {
-		blocked = nil
-	}
-	if err == nil {
-		err = failpoint.Fail("acquire/probed")
-	}
-	if err != nil || blocked == nil {
-		return err == nil, err
-	}
-	failpoint.At("aside/found")
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s.blocked = blocked
-	m.end(s)
-	return false, nil
+	return true, nil
 }
 
 // arrange gives the ports of each range to its requests in ascending order:
-// those that took the place of refused ones are out of it.
+// those that took the place of refused ones are out of it. Requests for just
+// these ports keep theirs.
 func (m *Manager) arrange(p *Plan) {
-	byRange := make(map[string][]int)
-	for i, q := range p.requests {
-		byRange[q.Range] = append(byRange[q.Range], i)
+	type alike struct {
+		name            string
+		protocol        Protocol
+		count, min, max int
+	}
+	groups := make(map[alike][]int)
+	for i := range p.requests {
+		q := &p.requests[i]
+		if q.Port == 0 && q.Prefer == 0 {
+			k := alike{q.Range, p.of(i)[0].protocol, q.count(), q.Min, q.Max}
+			groups[k] = append(groups[k], i)
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.changes++
-	for _, indices := range byRange {
-		slots := make([]*slot, len(indices))
+	for _, indices := range groups {
+		blocks := make([][]*slot, len(indices))
 		for k, i := range indices {
-			slots[k] = p.slots[i]
+			blocks[k] = slices.Clone(p.of(i))
 		}
-		slices.SortFunc(slots, func(a, b *slot) int { return a.port - b.port })
+		slices.SortFunc(blocks, func(a, b []*slot) int { return a[0].port - b[0].port })
 		for k, i := range indices {
-			l := *slots[k].lease
-			l.Holder = p.requests[i].Holder
-			slots[k].lease = &l
-			p.slots[i] = slots[k]
+			for n, s := range blocks[k] {
+				l := *s.lease
+				l.Holder = p.requests[i].Holder
+				s.lease = &l
+				p.of(i)[n] = s
+			}
 		}
 	}
 }

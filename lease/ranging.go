@@ -275,9 +275,13 @@ func (m *Manager) closeRanges(current, next map[string]Range, changed []string, 
 		if !ok || old.Min == 0 {
 			continue
 		}
-		m.closing[name] = true
 		now, stays := next[name]
 		stays = stays && now.Protocol == old.Protocol && now.Scope == old.Scope
+		left := Range{} // what may be leased meanwhile
+		if stays && now.Overlaps(old) {
+			left = Range{Min: max(old.Min, now.Min), Max: min(old.Max, now.Max)}
+		}
+		m.closing[name] = left
 		lost := 0
 		m.table(old.Protocol).each(old.Min, old.Max, func(s *slot) bool {
 			if !s.taken() || stays && now.Contains(s.port) {

@@ -183,7 +183,7 @@ func (m *Manager) look(p Protocol, port int, lookUp bool) (*SetAside, error) {
 		}
 		return m.inUse(port, who), nil
 	case errors.Is(err, ErrPrivileged):
-		return &SetAside{Port: port, Reason: "this user may not bind it", Since: m.now().UTC()}, nil
+		return &SetAside{Port: port, Reason: "this user may not bind it", Since: m.now().UTC(), denied: true}, nil
 	}
 	return nil, fmt.Errorf("look at %s port %d: %w", p, port, err)
 }

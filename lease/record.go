@@ -156,8 +156,6 @@ func ParseRecord(key string, record []byte) (Lease, error) {
 		return bad("it has no id")
 	case l.Generation < 1:
 		return bad("its generation is below 1")
-	case l.Range == "":
-		return bad("it has no range")
 	case scope == HostScope && l.Host != host:
 		return bad(fmt.Sprintf("it is of host %q", l.Host))
 	case l.Host == "":

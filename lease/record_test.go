@@ -28,6 +28,7 @@ func TestRecordReadsWhatWasWritten(t *testing.T) {
 		{"udp, first port", func(l *lease.Lease) { l.Protocol, l.Port = lease.UDP, 1 }, "leases/host-local/udp/00001"},
 		{"last port", func(l *lease.Lease) { l.Port = 65535 }, "leases/host-local/tcp/65535"},
 		{"host with a dash", func(l *lease.Lease) { l.Host = "a-b.c" }, "leases/host-a-b.c/tcp/08080"},
+		{"no range", func(l *lease.Lease) { l.Range = "" }, "leases/host-local/tcp/08080"},
 		{"no holder", func(l *lease.Lease) { l.Holder = lease.Holder{} }, "leases/host-local/tcp/08080"},
 		{"long ago", func(l *lease.Lease) { l.Since = time.Date(1900, 1, 1, 0, 0, 0, 1, time.UTC) }, "leases/host-local/tcp/08080"},
 		{"no time", func(l *lease.Lease) { l.Since = time.Time{} }, "leases/host-local/tcp/08080"},
@@ -79,7 +80,6 @@ func TestRecordDamage(t *testing.T) {
 	}{
 		{"no id", func(l *lease.Lease) { l.ID = "" }},
 		{"no generation", func(l *lease.Lease) { l.Generation = 0 }},
-		{"no range", func(l *lease.Lease) { l.Range = "" }},
 		{"process below 0", func(l *lease.Lease) { l.Holder.Process = -1 }},
 		{"text that is not UTF-8", func(l *lease.Lease) { l.Holder.Name = "\xff" }},
 		{"no host", func(l *lease.Lease) { l.Scope, l.Host = lease.ClusterScope, "" }},

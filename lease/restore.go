@@ -26,7 +26,11 @@ func (m *Manager) PlanRestored(lost []Lease) (*Plan, error) {
 	}
 	seen, ids := make(map[place]bool, len(lost)), make(map[ID]bool, len(lost))
 	for _, l := range lost {
-		if err := (Range{Name: l.Range, Min: l.Port, Max: l.Port, Protocol: l.Protocol}).Validate(); err != nil {
+		of := Range{Name: l.Range, Min: l.Port, Max: l.Port, Protocol: l.Protocol}
+		if l.Range == "" {
+			of.Name = "-" // it was asked for directly
+		}
+		if err := of.Validate(); err != nil {
 			return nil, err
 		}
 		at := place{l.Protocol, l.Port}

@@ -36,6 +36,9 @@ type SetAside struct {
 	PID     int       // who is bound to it; 0 where that cannot be seen
 	Command string    // its command; may be empty
 	Since   time.Time // when it was set aside, UTC
+
+	denied bool // this user may not bind it
+	unread bool // the record of its lease cannot be read
 }
 
 // Ranges returns the ranges whose names match pattern, ordered by name, with
@@ -104,12 +107,22 @@ func (m *Manager) rangeLocked(name string) (Range, error) {
 	return Range{}, stated(ErrRangeNotFound, "there is no range %q", name)
 }
 
-// full words why a plan cannot have the ports that it wants of a range, of
-// which it could have available ones. The lock is held, and the plan's own
-// ports have been given back.
-func (m *Manager) full(r Range, wanted int) *FullError {
+// full words why a plan cannot have the ports that it wants of an interval,
+// together of them at a time, of which it could have available ones. The lock is
+// held, and the plan's own ports have been given back.
+func (m *Manager) full(r Range, wanted, together int) *FullError {
 	t := m.table(r.Protocol)
-	e := &FullError{Range: r, Protocol: r.Protocol, Wanted: wanted}
+	e := &FullError{Range: r, Protocol: r.Protocol, Wanted: wanted, Together: together}
+	if together > 1 {
+		t.free.runs(r.Min, r.Max, func(first, last int) bool {
+			if len(e.Runs) < maxNamed {
+				e.Runs = append(e.Runs, Interval{first, last})
+			} else {
+				e.MoreRuns++
+			}
+			return true
+		})
+	}
 	e.Available = t.free.Count(r.Min, r.Max)
 	e.Aside = t.aside.Count(r.Min, r.Max)
 	e.Leased = r.Len() - e.Available - e.Aside

@@ -220,7 +220,7 @@ func TestUnpackRefuses(t *testing.T) {
 		{"descriptor in a folder", zipBytes(t, entry{name: "demo/META-INF/corus.xml", text: small}), descriptor.Limits{}, `there is no META-INF/corus.xml, but "demo/META-INF/corus.xml": pack what is in the folder "demo", not the folder`},
 		{"descriptor in other case", zipBytes(t, entry{name: "meta-inf/Corus.xml", text: small}), descriptor.Limits{}, `there is no META-INF/corus.xml, but "meta-inf/Corus.xml": move it there`},
 		{"descriptor is a folder", zipBytes(t, entry{name: "META-INF/corus.xml/"}), descriptor.Limits{}, `there is no META-INF/corus.xml in the archive`},
-		{"bad descriptor", zipBytes(t, entry{name: descriptor.Place, text: in(`<process name="p"><port/></process>`)}), descriptor.Limits{}, `META-INF/corus.xml: process "p": port: attribute "name" is missing; META-INF/corus.xml: process "p": there is no starter: add a java, generic or magnet element`},
+		{"bad descriptor", zipBytes(t, entry{name: descriptor.Place, text: in(`<process name="p"><port/></process>`)}), descriptor.Limits{}, `META-INF/corus.xml: process "p": port: attribute "name" is missing; META-INF/corus.xml: process "p": there is no starter: add a java, generic, magnet or docker element`},
 		{"large descriptor", zipBytes(t, entry{name: descriptor.Place, text: small + strings.Repeat(" ", 1<<20)}), descriptor.Limits{}, `META-INF/corus.xml: the text is larger than 1048576 bytes`},
 		{"lying descriptor", zipBytes(t, lying(descriptor.Place)), descriptor.Limits{}, `entry "META-INF/corus.xml": the archive is damaged: the content is not what its header says`},
 

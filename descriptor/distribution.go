@@ -1,7 +1,6 @@
 package descriptor
 
 import (
-	"fmt"
 	"io"
 	"regexp"
 )
@@ -39,49 +38,34 @@ func (d *Distribution) Process(name string) (*Process, bool) {
 	return nil, false
 }
 
-// namespaces matches those of the schemas distribution-2.0 to
-// distribution-5.0, the ones between such as 4.7 included.
-var namespaces = regexp.MustCompile(`^http://www\.sapia-oss\.org/xsd/corus/distribution-([2-4]\.[0-9]{1,2}|5\.0)\.xsd$`)
+// corusXML are descriptors. Their namespaces are those of the schemas
+// distribution-2.0 to distribution-5.0, the ones between such as 4.7 included.
+var corusXML = document{
+	name: "a descriptor", root: "distribution",
+	schema:     `"http://www.sapia-oss.org/xsd/corus/distribution-5.0.xsd", one of its versions from 2.0 on, or none`,
+	namespaces: regexp.MustCompile(`^http://www\.sapia-oss\.org/xsd/corus/distribution-([2-4]\.[0-9]{1,2}|5\.0)\.xsd$`),
+	shapes:     shapes,
+}
 
 // Parse reads a corus.xml of at most 1 MiB. It knows the namespaces of the
 // schemas distribution-2.0 to distribution-5.0, and none at all. Elements may
-// come in any order. An element that is not known is an error; an attribute
-// that is not known is a warning.
+// come in any order. An element or attribute that is not known is ignored, and
+// a warning says where it stands; one of a namespace that was not expected is an
+// error.
 //
 // What is wrong with the text is an [InvalidError], and ErrInvalid; an error
 // of r is returned as it is.
 func Parse(r io.Reader) (*Distribution, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxDescriptorBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read descriptor: %w", err)
-	}
-	if len(text) > maxDescriptorBytes {
-		return nil, invalid("the text is larger than %d bytes", maxDescriptorBytes)
-	}
-	tree, err := readTree(text)
+	root, err := corusXML.open(r)
 	if err != nil {
 		return nil, err
 	}
-	namespace := tree.NamespaceURI()
-	switch {
-	case tree.Space != "" && namespace == "":
-		return nil, invalid("root element %s: its prefix is not declared", quote(tree.FullTag()))
-	case tree.Tag != "distribution":
-		return nil, invalid("root element %s: a descriptor begins with <distribution>", quote(tree.FullTag()))
-	case namespace != "" && !namespaces.MatchString(namespace):
-		return nil, invalid("namespace %s is not known: use %q, one of its versions from 2.0 on, or none",
-			quote(namespace), "http://www.sapia-oss.org/xsd/corus/distribution-5.0.xsd")
+	d := root.distribution()
+	if err := root.r.wrong(); err != nil {
+		return nil, err
 	}
-	rd := &reader{namespace: namespace}
-	d := rd.root(tree).distribution()
-	if len(rd.problems.Problems) > 0 {
-		return nil, &rd.problems
-	}
-	rd.circles(d)
-	d.Warnings = rd.warnings
-	if rd.warningsCut > 0 {
-		d.Warnings = append(d.Warnings, fmt.Sprintf("and %d warnings more", rd.warningsCut))
-	}
+	root.r.circles(d)
+	d.Warnings = root.r.said()
 	return d, nil
 }
 

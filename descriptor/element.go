@@ -21,8 +21,9 @@ type shape struct {
 var unusedAttributes = []string{"interopEnabled", "interopWireFormat", "numaEnabled"}
 
 // shapes are the elements of a corus.xml, as the schema distribution-5.0.xsd
-// has them; processProperties and libDirs, which Corus reads too; and Berth's
-// own attribute handoff.
+// has them; what Corus reads beside it (processProperties, libDirs, successCode,
+// image and some more of docker); and Berth's own attributes: restart and
+// maxRestarts of a process, all of a port but its name.
 var shapes = map[string]shape{
 	"distribution": {
 		attributes: []string{"name", "version", "tags", "propertyCategories"},
@@ -30,11 +31,12 @@ var shapes = map[string]shape{
 	},
 	"process": {
 		attributes: []string{"name", "invoke", "maxInstances", "maxKillRetry", "shutdownTimeout", "deleteOnKill",
-			"pollInterval", "pollTimeout", "statusInterval", "tags", "propertyCategories", "interpolationPasses"},
+			"pollInterval", "pollTimeout", "statusInterval", "tags", "propertyCategories", "interpolationPasses",
+			"restart", "maxRestarts"},
 		children: []string{"port", "preExec", "java", "generic", "magnet", "docker"},
 	},
 	"port": {
-		attributes: []string{"name", "handoff"},
+		attributes: []string{"name", "count", "protocol", "bind", "inject", "handoff"},
 		children:   []string{"http-diagnostic", "https-diagnostic"},
 	},
 	"http-diagnostic":  {attributes: diagnosticAttributes},
@@ -54,9 +56,12 @@ var shapes = map[string]shape{
 		children:   []string{"arg", "processProperties", "property", "dependency"},
 	},
 	"docker": {
-		attributes: []string{"profile"}, // enough to name it: nothing of it is read
+		attributes: slices.Concat([]string{"profile", "image", "command", "autoRemoveEnabled"}, containerAttributes, unusedAttributes),
 		children:   []string{"dependency", "portMapping", "volumeMapping", "env"},
 	},
+	"portMapping":       {attributes: []string{"hostPort", "containerPort"}},
+	"volumeMapping":     {attributes: []string{"hostVolume", "containerVolume", "permission"}},
+	"env":               {children: []string{"property"}},
 	"arg":               {attributes: []string{"value"}},
 	"processProperties": {},
 	"property":          {attributes: []string{"name", "value"}},
@@ -72,6 +77,8 @@ const maxWarnings = 100
 
 // reader gathers what is wrong and what is odd while a tree is read.
 type reader struct {
+	of          document
+	lines       map[*etree.Element]int
 	namespace   string
 	problems    InvalidError
 	warnings    []string
@@ -109,6 +116,22 @@ func (r *reader) warn(format string, args ...any) {
 	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
 }
 
+// wrong is the error of all problems, nil where there is none.
+func (r *reader) wrong() error {
+	if len(r.problems.Problems) == 0 {
+		return nil
+	}
+	return &r.problems
+}
+
+// said are the warnings, nil where there is none.
+func (r *reader) said() []string {
+	if r.warningsCut == 0 {
+		return r.warnings
+	}
+	return append(r.warnings, fmt.Sprintf("and %d warnings more", r.warningsCut))
+}
+
 // root is the tree's first element, checked like the others.
 func (r *reader) root(tree *etree.Element) *element {
 	e := &element{Element: tree, r: r}
@@ -118,11 +141,17 @@ func (r *reader) root(tree *etree.Element) *element {
 	return e
 }
 
+// shape is what the element may have.
+func (e *element) shape() shape { return e.r.of.shapes[e.Tag] }
+
+// line says on which line a tag begins, for the end of a message.
+func (e *element) line(of *etree.Element) string { return fmt.Sprintf("(line %d)", e.r.lines[of]) }
+
 // identify labels the element by what tells it from its siblings: its name,
 // profile or process, else its number among those with its tag.
 func (e *element) identify(number, of int) string {
 	tag := cut(e.Tag)
-	attributes := shapes[e.Tag].attributes
+	attributes := e.shape().attributes
 	for _, key := range []string{"name", "profile", "process"} {
 		if !slices.Contains(attributes, key) || e.Tag == "dependency" && key == "profile" {
 			continue
@@ -146,7 +175,7 @@ func (e *element) identify(number, of int) string {
 // check compares the element with its shape: its attributes, its text and,
 // where it may have none, its elements. Those of others are for children to check.
 func (e *element) check() {
-	known := shapes[e.Tag]
+	known := e.shape()
 	for _, a := range e.Attr {
 		switch {
 		case a.Space == "" && a.Key == "xmlns", a.Space == "xmlns", a.Space == "xml":
@@ -156,9 +185,9 @@ func (e *element) check() {
 			}
 		case !slices.Contains(known.attributes, a.Key):
 			if near := nearest(a.Key, known.attributes); near != "" {
-				e.warn("attribute %s is not known and is ignored: did you mean %q?", quote(a.Key), near)
+				e.warn("attribute %s is not known and is ignored %s: did you mean %q?", quote(a.Key), e.line(e.Element), near)
 			} else {
-				e.warn("attribute %s is not known and is ignored", quote(a.Key))
+				e.warn("attribute %s is not known and is ignored %s", quote(a.Key), e.line(e.Element))
 			}
 		}
 	}
@@ -179,14 +208,14 @@ func (e *element) check() {
 }
 
 // children returns the child elements that are known, in their order, each
-// checked and labelled. The others are problems.
+// checked and labelled. The others are warnings, or problems.
 func (e *element) children() []*element {
 	elements := e.ChildElements()
 	total, number := map[string]int{}, map[string]int{}
 	for _, child := range elements {
 		total[child.Tag]++
 	}
-	known := shapes[e.Tag].children
+	known := e.shape().children
 	var out []*element
 	for _, child := range elements {
 		number[child.Tag]++
@@ -199,7 +228,7 @@ func (e *element) children() []*element {
 			c.label = fmt.Sprintf("process %d", number[child.Tag])
 		}
 		c.path = e.path + ": " + c.label
-		if e.Tag == "distribution" {
+		if e.Tag == e.r.of.root {
 			c.path = c.label
 		}
 		c.check()
@@ -208,23 +237,24 @@ func (e *element) children() []*element {
 	return out
 }
 
-// accepts reports whether child is one of the known elements and of the
-// distribution's namespace; where not, it notes the problem.
+// accepts reports whether child is one of the known elements and of the root's
+// namespace. Another namespace is a problem; an element that is not known is a
+// warning, as an attribute is.
 func (e *element) accepts(child *etree.Element, known []string) bool {
 	namespace := child.NamespaceURI()
 	switch {
 	case child.Space != "" && namespace == "":
 		e.problem("element %s: its prefix is not declared", quote(child.FullTag()))
 	case namespace != e.r.namespace:
-		e.problem("element %s is of namespace %s, not of that of the distribution", quote(child.FullTag()), quote(namespace))
+		e.problem("element %s is of namespace %s, not of that of the %s", quote(child.FullTag()), quote(namespace), e.r.of.root)
 	case slices.Contains(known, child.Tag):
 		return true
 	case nearest(child.Tag, known) != "":
-		e.problem("element %s is not known: did you mean %q?", quote(child.Tag), nearest(child.Tag, known))
+		e.warn("element %s is not known and is ignored %s: did you mean %q?", quote(child.Tag), e.line(child), nearest(child.Tag, known))
 	case len(known) == 0:
-		e.problem("element %s is not known: %s has no elements", quote(child.Tag), e.Tag)
+		e.warn("element %s is not known and is ignored %s: %s has no elements", quote(child.Tag), e.line(child), e.Tag)
 	default:
-		e.problem("element %s is not known: %s has %s", quote(child.Tag), e.Tag, enumerate(known))
+		e.warn("element %s is not known and is ignored %s: %s has %s", quote(child.Tag), e.line(child), e.Tag, enumerate(known))
 	}
 	return false
 }
@@ -255,7 +285,7 @@ func (e *element) required(key string) (string, bool) {
 	if ok {
 		return value, true
 	}
-	known := shapes[e.Tag].attributes
+	known := e.shape().attributes
 	for _, a := range e.Attr {
 		if a.Space == "" && !slices.Contains(known, a.Key) && nearest(a.Key, known) == key {
 			e.problem("attribute %q is missing: did you mean it by %s?", key, quote(a.Key))

@@ -50,7 +50,7 @@ func TestParseReadsTheManualsExample(t *testing.T) {
 </distribution>`)
 	want := descriptor.Process{
 		Name:  "httpServer",
-		Ports: []descriptor.Port{{Name: "http"}},
+		Ports: []descriptor.Port{{Name: "http", Count: 1}},
 		Starters: []descriptor.Starter{{
 			Kind: descriptor.Magnet, Profile: "test", MagnetFile: "httpServer.magnet.xml", VMType: "server",
 			Properties: []descriptor.Property{{Name: "http.port", Value: "${corus.server.port.http}"}},
@@ -58,6 +58,7 @@ func TestParseReadsTheManualsExample(t *testing.T) {
 		}},
 		Invoke: true, ShutdownTimeout: 30 * time.Second, MaxKillRetry: 3,
 		PollInterval: 10 * time.Second, StatusInterval: 30 * time.Second, PollTimeout: -time.Second,
+		Restart: descriptor.RestartNever, MaxRestarts: descriptor.DefaultMaxRestarts,
 	}
 	if len(d.Warnings) > 0 || !reflect.DeepEqual(d.Processes, []descriptor.Process{want}) {
 		t.Errorf("got  %+v\nwant %+v", d, want)
@@ -73,13 +74,13 @@ func TestParseReadsEverything(t *testing.T) {
 			Name: "web",
 			Ports: []descriptor.Port{
 				{
-					Name: "http",
+					Name: "http", Count: 4, Protocol: "tcp", InjectEnv: true,
 					HTTP: &descriptor.Diagnostic{Path: "/status", SuccessCode: 204, PortPrefix: 8,
 						ConnectionTimeout: 500 * time.Millisecond, ReadTimeout: 700 * time.Millisecond, GracePeriod: 5 * time.Second},
 					HTTPS: &descriptor.Diagnostic{Path: "/", SuccessCode: 200,
 						ConnectionTimeout: 3 * time.Second, ReadTimeout: 3 * time.Second, GracePeriod: 45 * time.Second},
 				},
-				{Name: "admin"},
+				{Name: "admin", Count: 1, BindSelf: true, InjectEnv: true},
 			},
 			Starters: []descriptor.Starter{
 				{
@@ -108,6 +109,7 @@ func TestParseReadsEverything(t *testing.T) {
 			PollInterval: 20 * time.Second, StatusInterval: time.Minute, PollTimeout: 90 * time.Second,
 			Tags: []string{"edge"}, PropertyCategories: []string{"web"},
 			PreExec: []string{"conf merge -b base -p web", "echo ready"},
+			Restart: descriptor.RestartOnFailure, MaxRestarts: 3, InterpolationPasses: 2,
 		}, {
 			Name: "db",
 			Starters: []descriptor.Starter{
@@ -117,10 +119,29 @@ func TestParseReadsEverything(t *testing.T) {
 					Properties: []descriptor.Property{{Name: "fsync", Value: "on"}},
 				},
 				{Kind: descriptor.Magnet, Profile: "dev", MagnetFile: "db.magnet.xml", MagnetOptions: "-info"},
+				{
+					Kind: descriptor.Docker, Profile: "container",
+					Dependencies: []descriptor.Dependency{{Process: "web"}},
+					Container: &descriptor.Container{
+						Image: "shop/db:${db.version}", Command: "db --data '/my data'",
+						Settings: []descriptor.Property{
+							{Name: "user", Value: "db"}, {Name: "networkMode", Value: "bridge"}, {Name: "macAddress", Value: "02:42:ac:11:00:02"},
+							{Name: "memory", Value: "512m"}, {Name: "memorySwap", Value: "1g"}, {Name: "cpuShares", Value: "512"},
+							{Name: "cpuPeriod", Value: "100000"}, {Name: "cpuSetCpus", Value: "0-1"}, {Name: "cpuQuota", Value: "50000"},
+							{Name: "blkioWeight", Value: "300"}, {Name: "cgroupParent", Value: "/shop"}, {Name: "addHost", Value: "mail:10.0.0.2"},
+							{Name: "cpuSetMems", Value: "0"}, {Name: "memorySwappiness", Value: "10"}, {Name: "oomKillDisable", Value: "false"},
+						},
+						Ports:   []descriptor.PortMapping{{Host: "${corus.process.port.db}", Container: "5432"}},
+						Volumes: []descriptor.VolumeMapping{{Host: "${db.dir}", Container: "/data", Permission: "ro"}, {Host: "/a", Container: "/b"}},
+						Env:     []descriptor.Property{{Name: "DB_MODE", Value: "${mode:-fast}"}, {Name: "EMPTY"}},
+					},
+				},
 			},
 			Invoke: true, ShutdownTimeout: 30 * time.Second, MaxKillRetry: 3,
 			PollInterval: 10 * time.Second, StatusInterval: 30 * time.Second, PollTimeout: -time.Second,
+			Restart: descriptor.RestartNever, MaxRestarts: descriptor.DefaultMaxRestarts,
 		}},
+		Warnings: []string{`process "db": docker (profile "container"): dependency "web": that process has no profile "container"`},
 	}
 	got := parseFile(t, "testdata/full.corus.xml")
 	if !reflect.DeepEqual(got, want) {
@@ -158,8 +179,8 @@ func TestParseNamespaces(t *testing.T) {
 func TestParseHandoff(t *testing.T) {
 	d := parse(t, `<distribution name="d" version="1"><process name="p"><port name="a"/><port name="b" handoff="listen"/><port name="c" handoff=" Inherit "/>
 		<port name="d" handoff="hold"/><port name="a" handoff="hold"/><port name="c" handoff="inherit"/><port name="b"/><java profile="x" mainClass="M"/></process></distribution>`)
-	want := []descriptor.Port{{Name: "a", Handoff: descriptor.Hold}, {Name: "b", Handoff: descriptor.Listen},
-		{Name: "c", Handoff: descriptor.Inherit}, {Name: "d", Handoff: descriptor.Hold}}
+	want := []descriptor.Port{{Name: "a", Count: 1, Handoff: descriptor.Hold}, {Name: "b", Count: 1, Handoff: descriptor.Listen},
+		{Name: "c", Count: 1, Handoff: descriptor.Inherit}, {Name: "d", Count: 1, Handoff: descriptor.Hold}}
 	if !reflect.DeepEqual(d.Processes[0].Ports, want) || len(d.Warnings) > 0 {
 		t.Errorf("got %+v, want %+v", d, want)
 	}
@@ -172,15 +193,29 @@ func TestParseWarns(t *testing.T) {
 	}{
 		"attribute that is not known": {
 			`<process name="p" colour="red"><java profile="x" mainClass="M"/></process>`,
-			[]string{`process "p": attribute "colour" is not known and is ignored`},
+			[]string{`process "p": attribute "colour" is not known and is ignored (line 1)`},
 		},
 		"attribute in other case": {
 			`<process name="p" shutdownTimeOut="1"><java profile="x" mainClass="M"/></process>`,
-			[]string{`process "p": attribute "shutdownTimeOut" is not known and is ignored: did you mean "shutdownTimeout"?`},
+			[]string{`process "p": attribute "shutdownTimeOut" is not known and is ignored (line 1): did you mean "shutdownTimeout"?`},
 		},
 		"attribute misspelt": {
 			`<process name="p"><port name="http" nmae="x"/><java profile="x" mainClass="M"/></process>`,
-			[]string{`process "p": port "http": attribute "nmae" is not known and is ignored: did you mean "name"?`},
+			[]string{`process "p": port "http": attribute "nmae" is not known and is ignored (line 1): did you mean "name"?`},
+		},
+		"elements that are not known, with their lines": {
+			"<process name=\"p\"\n><port name=\"h\"><http-diagnostic>\n<x><y/></x></http-diagnostic></port>\n<database/>\n\n  <prot\nname=\"http\"/><java profile=\"x\" mainClass=\"M\"\n colour=\"red\"/></process>\n<proces/>",
+			[]string{
+				`distribution "d": element "proces" is not known and is ignored (line 9): did you mean "process"?`,
+				`process "p": element "database" is not known and is ignored (line 4): process has port, preExec, java, generic, magnet and docker`,
+				`process "p": element "prot" is not known and is ignored (line 6): did you mean "port"?`,
+				`process "p": java (profile "x"): attribute "colour" is not known and is ignored (line 7)`,
+				`process "p": port "h": http-diagnostic: element "x" is not known and is ignored (line 3): http-diagnostic has no elements`,
+			},
+		},
+		"element of java in generic": {
+			`<process name="p"><generic profile="x"><arg value="a"/><xoption name="ms" value="1"/></generic></process>`,
+			[]string{`process "p": generic (profile "x"): element "xoption" is not known and is ignored (line 1): generic has arg, processProperties, property and dependency`},
 		},
 		"text": {
 			`<process name="p">more<java profile="x" mainClass="M"/></process>`,

@@ -1,7 +1,9 @@
 package descriptor
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -26,7 +28,8 @@ type Port struct {
 	BindSelf bool
 
 	// InjectEnv says that the process properties are handed over in
-	// JAVA_TOOL_OPTIONS, for a JVM that a script starts: inject="env". Berth's own.
+	// JAVA_TOOL_OPTIONS, for a JVM that a script starts: inject="env". All ports
+	// of a process have it where one says so. Berth's own.
 	InjectEnv bool
 
 	// Handoff is how the port is handed over; empty where the process is told
@@ -83,15 +86,36 @@ type Diagnostic struct {
 var diagnosticAttributes = []string{"path", "successCode", "statusCode", "portPrefix", "connectionTimeout", "readTimeout", "gracePeriod"}
 
 const (
+	// MaxCount is the most ports that a port element may ask for.
+	MaxCount = 1024
+
 	maxPortPrefix        = 6553 // with one digit after it the last that may be a port
 	hourInMilliseconds   = 60 * 60 * 1000
 	defaultTimeoutMillis = 3000
 )
 
-// addPort reads a port element into p. A range that p has already stays one
+// portsReader reads the port elements of a process.
+type portsReader struct {
+	process *Process
+	inject  string // where one says it
+}
+
+// add reads a port element. A range that the process has already stays one
 // port; what only the later element says about it is added.
-func (e *element) addPort(p *Process) {
-	port := Port{Name: e.name("name"), Handoff: e.handoff()}
+func (r *portsReader) add(e *element) {
+	port := Port{
+		Name:     e.name("name"),
+		Handoff:  e.handoff(),
+		Count:    e.integer("count", 0, 1, MaxCount),
+		Protocol: e.word("protocol", "tcp", "udp"),
+		BindSelf: e.word("bind", "self") != "",
+	}
+	if inject := e.word("inject", "args", "env"); inject != "" {
+		if r.inject != "" && r.inject != inject {
+			e.problem("attribute \"inject\": %s, and %s before: the properties of a process are handed over in one way, keep one", quote(inject), quote(r.inject))
+		}
+		r.inject = inject
+	}
 	for _, child := range e.children() {
 		place := &port.HTTP
 		if child.Tag == "https-diagnostic" {
@@ -102,6 +126,7 @@ func (e *element) addPort(p *Process) {
 		}
 		*place = child.diagnostic()
 	}
+	p := r.process
 	i := slices.IndexFunc(p.Ports, func(o Port) bool { return o.Name == port.Name })
 	if port.Handoff == Inherit {
 		for k, other := range p.Ports {
@@ -112,22 +137,70 @@ func (e *element) addPort(p *Process) {
 		}
 	}
 	if i < 0 {
+		i = len(p.Ports)
 		p.Ports = append(p.Ports, port)
-		return
+	} else {
+		e.join(&p.Ports[i], port)
 	}
-	had := &p.Ports[i]
+	had := p.Ports[i]
 	switch {
-	case had.Handoff == "":
-		had.Handoff = port.Handoff
-	case port.Handoff != "" && port.Handoff != had.Handoff:
-		e.problem("attribute \"handoff\": %s, and %s of the same port before: keep one", quote(string(port.Handoff)), quote(string(had.Handoff)))
+	case had.BindSelf && had.Handoff != "":
+		e.problem("attribute \"bind\": a port that the process binds by itself cannot be handed over: keep \"bind\" or \"handoff\"")
+	case had.BindSelf && had.Count > 1:
+		e.problem("attribute \"bind\": a port that the process binds by itself is one port: keep \"bind\" or \"count\"")
+	case had.Handoff == Inherit && had.Count > 1:
+		e.problem("attribute \"handoff\": there is one descriptor 0, and \"count\" asks for %d ports: use \"listen\"", had.Count)
 	}
-	if had.HTTP == nil {
-		had.HTTP = port.HTTP
+}
+
+// join adds to a port what a later element says about the same range.
+func (e *element) join(had *Port, port Port) {
+	differ := func(key, value, before string) {
+		e.problem("attribute %q: %s, and %s of the same port before: keep one", key, quote(value), quote(before))
 	}
-	if had.HTTPS == nil {
-		had.HTTPS = port.HTTPS
+	if had.Handoff != "" && port.Handoff != "" && had.Handoff != port.Handoff {
+		differ("handoff", string(port.Handoff), string(had.Handoff))
 	}
+	if had.Count != 0 && port.Count != 0 && had.Count != port.Count {
+		differ("count", strconv.Itoa(port.Count), strconv.Itoa(had.Count))
+	}
+	if had.Protocol != "" && port.Protocol != "" && had.Protocol != port.Protocol {
+		differ("protocol", port.Protocol, had.Protocol)
+	}
+	had.Handoff = cmp.Or(had.Handoff, port.Handoff)
+	had.Count = cmp.Or(had.Count, port.Count)
+	had.Protocol = cmp.Or(had.Protocol, port.Protocol)
+	had.BindSelf = had.BindSelf || port.BindSelf
+	had.HTTP = cmp.Or(had.HTTP, port.HTTP)
+	had.HTTPS = cmp.Or(had.HTTPS, port.HTTPS)
+}
+
+// end sets what no port element said.
+func (r *portsReader) end() {
+	for i := range r.process.Ports {
+		p := &r.process.Ports[i]
+		p.Count = max(p.Count, 1)
+		p.InjectEnv = r.inject == "env"
+	}
+}
+
+// word returns the value of an attribute that is one of some words, in lower
+// case; empty where it is left out.
+func (e *element) word(key string, words ...string) string {
+	value, ok := e.attribute(key)
+	if !ok {
+		return ""
+	}
+	word := strings.ToLower(strings.TrimSpace(value))
+	if slices.Contains(words, word) {
+		return word
+	}
+	if len(words) == 1 {
+		e.problem("attribute %q: %s is not %q, which is all that it can be", key, quote(value), words[0])
+	} else {
+		e.problem("attribute %q: %s is neither %q nor %q", key, quote(value), words[0], words[1])
+	}
+	return ""
 }
 
 // handoff returns the value of attribute "handoff", which is one of three

@@ -1,6 +1,9 @@
 package descriptor
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Process is the definition of a process. Many instances of it may run.
 type Process struct {
@@ -50,6 +53,38 @@ type Process struct {
 	// left out. Both attributes are Berth's own.
 	Restart     RestartPolicy
 	MaxRestarts int
+
+	// InterpolationPasses is how often Corus would replace variables in values
+	// that variables had: 1 to 100, 0 where it is left out. Berth replaces them
+	// until there is none, and needs no number.
+	InterpolationPasses int
+
+	// Of app files; zero in every corus.xml.
+
+	// Instances is how many start where an exec does not say: 0 means 1.
+	Instances int
+
+	// Cwd is the folder that instances run in, as written: absolute, or in the
+	// distribution's folder. Empty for that folder itself.
+	Cwd string
+
+	// RestartDelay is how long to wait before the first restart by itself, and
+	// MinUptime how long an instance runs before its start counts as good.
+	RestartDelay, MinUptime time.Duration
+
+	// Health is how an instance is asked how it is; nil where nothing says it.
+	Health *HealthCheck
+}
+
+// HealthCheck is how an app is asked how it is.
+type HealthCheck struct {
+	// URL begins with http:// or https:// and may hold variables.
+	URL string
+
+	// Timeout is that of one attempt, Interval the time between two: 1 ms to
+	// 24 h. Retries is how many fail before the instance counts as unwell.
+	Timeout, Interval time.Duration
+	Retries           int
 }
 
 // RestartPolicy says after which ends a process that nobody asked to end is
@@ -82,7 +117,31 @@ const (
 	dayInMilliseconds = dayInSeconds * 1000
 	maxInstances      = 100_000
 	maxKillRetry      = 1000
+	maxRestarts       = 1000
 )
+
+// restart returns the value of attribute "restart", which is a policy where it
+// is there.
+func (e *element) restart() RestartPolicy {
+	value, ok := e.attribute("restart")
+	if !ok {
+		return RestartNever
+	}
+	policy, ok := restartPolicy(value)
+	if !ok {
+		e.problem("attribute \"restart\": %s is none of \"never\", \"on-failure\" and \"always\"", quote(value))
+	}
+	return policy
+}
+
+// restartPolicy returns the policy of a word, and whether it is one.
+func restartPolicy(word string) (RestartPolicy, bool) {
+	switch p := RestartPolicy(strings.ToLower(strings.TrimSpace(word))); p {
+	case RestartNever, RestartOnFailure, RestartAlways:
+		return p, true
+	}
+	return RestartNever, false
+}
 
 // process reads a process element of d.
 func (e *element) process(d *Distribution) Process {
@@ -98,23 +157,24 @@ func (e *element) process(d *Distribution) Process {
 		PollTimeout:        e.duration("pollTimeout", time.Second, -1, -1, dayInSeconds),
 		Tags:               e.list("tags"),
 		PropertyCategories: e.list("propertyCategories"),
+		Restart:            e.restart(),
+		MaxRestarts:        e.integer("maxRestarts", DefaultMaxRestarts, 0, maxRestarts),
+
+		InterpolationPasses: e.integer("interpolationPasses", 0, 1, 100),
 	}
+	ports := portsReader{process: &p}
 	profiles := map[string]bool{}
 	before := false // a preExec was seen
 	for _, child := range e.children() {
 		switch child.Tag {
 		case "port":
-			child.addPort(&p)
+			ports.add(child)
 		case "preExec":
 			if before {
 				child.problem("stands twice: put all commands into one")
 			}
 			before = true
 			p.PreExec = append(p.PreExec, child.commands()...)
-		case "docker":
-			child.problem("docker starters are not supported: use java, generic or magnet")
-			e.r.problems.unsupported = true
-			p.Starters = append(p.Starters, Starter{})
 		default:
 			s := child.starter(d, &p)
 			if s.Profile != "" && profiles[s.Profile] {
@@ -124,8 +184,9 @@ func (e *element) process(d *Distribution) Process {
 			p.Starters = append(p.Starters, s)
 		}
 	}
+	ports.end()
 	if len(p.Starters) == 0 {
-		e.problem("there is no starter: add a java, generic or magnet element")
+		e.problem("there is no starter: add a java, generic, magnet or docker element")
 	}
 	return p
 }

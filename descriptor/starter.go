@@ -13,6 +13,7 @@ const (
 	Java    Kind = "java"
 	Generic Kind = "generic"
 	Magnet  Kind = "magnet"
+	Docker  Kind = "docker"
 )
 
 // Starter tells how a process is started under one profile.
@@ -49,6 +50,12 @@ type Starter struct {
 	// Of magnet starters.
 	MagnetFile    string
 	MagnetOptions string
+
+	// Container is what a docker starter runs; nil of the others.
+	Container *Container
+
+	// Env are variables of the environment, of app files.
+	Env []Property
 }
 
 // Arg is an argument, or the place where all process properties are written.
@@ -63,7 +70,7 @@ type Property struct {
 	Value string
 }
 
-// starter reads a java, generic or magnet element of process p.
+// starter reads a java, generic, magnet or docker element of process p.
 func (e *element) starter(d *Distribution, p *Process) Starter {
 	s := Starter{Kind: Kind(e.Tag), Profile: e.name("profile")}
 	switch s.Kind {
@@ -73,9 +80,11 @@ func (e *element) starter(d *Distribution, p *Process) Starter {
 	case Magnet:
 		s.MagnetFile = e.filled("magnetFile")
 		s.MagnetOptions, _ = e.attribute("magnetOptions")
+	case Docker:
+		s.Container = e.container()
 	}
 	children := e.children()
-	if s.Kind != Generic {
+	if s.Kind == Java || s.Kind == Magnet {
 		s.JavaHome, _ = e.attribute("javaHome")
 		s.JavaCmd, _ = e.attribute("javaCmd")
 		s.VMType, _ = e.setting("vmType", children)
@@ -104,6 +113,14 @@ func (e *element) starter(d *Distribution, p *Process) Starter {
 			s.XOptions = append(s.XOptions, child.xoption())
 		case "dependency":
 			child.addDependency(d, p, &s)
+		case "portMapping":
+			s.Container.Ports = append(s.Container.Ports, PortMapping{Host: child.filled("hostPort"), Container: child.filled("containerPort")})
+		case "volumeMapping":
+			s.Container.Volumes = append(s.Container.Volumes, child.volume())
+		case "env":
+			for _, property := range child.children() {
+				s.Container.Env = append(s.Container.Env, property.property())
+			}
 		}
 	}
 	if s.Kind == Generic && (len(s.Args) == 0 || s.Args[0].ProcessProperties) {

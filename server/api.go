@@ -87,6 +87,7 @@ func (s *Server) routes() http.Handler {
 	s.routeDaemon(routes)
 	s.routeHealth(routes)
 	s.routeRanges(routes)
+	s.routeConf(routes)
 	s.routeLeases(routes)
 	s.routeDistributions(routes)
 	s.routeProcesses(routes)

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"berth/api"
+	"berth/conf"
 	"berth/launcher"
 	"berth/lease"
 	"berth/store"
@@ -72,6 +73,9 @@ var kinds = []kind{
 	{lease.ErrRequest, api.CodeInvalid, http.StatusBadRequest},
 	{lease.ErrArchiveInvalid, api.CodeInvalid, http.StatusBadRequest},
 	{lease.ErrArchiveNotFound, api.CodeArchiveNotFound, http.StatusNotFound},
+	{conf.ErrInvalid, api.CodeInvalid, http.StatusBadRequest},
+	{conf.ErrArchiveInvalid, api.CodeInvalid, http.StatusBadRequest},
+	{conf.ErrArchiveNotFound, api.CodeArchiveNotFound, http.StatusNotFound},
 	{lease.ErrLeaseNotFound, api.CodeLeaseNotFound, http.StatusNotFound},
 	{lease.ErrLeaseChanged, api.CodeLeaseChanged, http.StatusConflict},
 	{lease.ErrTaken, api.CodeLeaseChanged, http.StatusConflict},

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"berth/api"
+	"berth/conf"
 	"berth/launcher"
 	"berth/lease"
 	"berth/store"
@@ -75,6 +76,9 @@ func TestErrors(t *testing.T) {
 		{lease.ErrProtocol, api.CodeInvalid, 400},
 		{lease.ErrArchiveInvalid, api.CodeInvalid, 400},
 		{lease.ErrArchiveNotFound, api.CodeArchiveNotFound, 404},
+		{conf.ErrInvalid, api.CodeInvalid, 400},
+		{conf.ErrArchiveInvalid, api.CodeInvalid, 400},
+		{conf.ErrArchiveNotFound, api.CodeArchiveNotFound, 404},
 		{lease.ErrLeaseNotFound, api.CodeLeaseNotFound, 404},
 		{lease.ErrLeaseChanged, api.CodeLeaseChanged, 409},
 		{lease.ErrTaken, api.CodeLeaseChanged, 409},

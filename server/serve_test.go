@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"berth/api"
+	"berth/conf"
 	"berth/server"
 	"berth/store/storetest"
 )
@@ -40,8 +41,13 @@ func newRig(tb testing.TB, changes ...func(*server.Options)) *rig {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
+	kept := storetest.NewMemory()
+	settings, err := conf.Open(ctx, kept, "local")
+	if err != nil {
+		tb.Fatal(err)
+	}
 	opts := server.Options{
-		Leases: r.leases, Processes: r.processes, Keys: storetest.NewMemory(), Home: dir, Socket: r.socket, Version: "v1", Stop: cancel,
+		Leases: r.leases, Processes: r.processes, Settings: settings, Keys: kept, Home: dir, Socket: r.socket, Version: "v1", Stop: cancel,
 		Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	for _, change := range changes {

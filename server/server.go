@@ -34,12 +34,15 @@ const (
 	workGrace = time.Second
 )
 
-// Options are what a Server works with. Leases, Processes, Keys
-// and Home are needed.
+// Options are what a Server works with. Leases, Processes, Settings,
+// Keys and Home are needed.
 type Options struct {
 	// Leases and Processes are whom the handlers ask.
 	Leases    Leases
 	Processes Processes
+
+	// Settings has properties and tags.
+	Settings Settings
 
 	// Store tells of its health; nil says that it cannot.
 	Store store.Inspector

@@ -191,6 +191,10 @@ func (s *Shell) named(ctx context.Context, kind, last string) []Candidate {
 		return []Candidate{{"all", "all processes"}}
 	case "file":
 		return files(last)
+	case "scope":
+		return []Candidate{{"p", "properties of processes"}, {"s", "properties of the server"}}
+	case "property", "category", "tag":
+		return s.settingNames(ctx, kind)
 	case "range", "port":
 		return s.rangeNames(ctx, kind)
 	case "distribution", "version", "profile", "process":
@@ -237,6 +241,27 @@ func (s *Shell) rangeNames(ctx context.Context, kind string) []Candidate {
 		all = append(all, Candidate{r.Name + ":*", "any port of the range"})
 		for _, p := range r.Active[:min(len(r.Active), 50)] {
 			all = append(all, Candidate{r.Name + ":" + strconv.Itoa(p.Port), p.Holder})
+		}
+	}
+	return all
+}
+
+func (s *Shell) settingNames(ctx context.Context, kind string) []Candidate {
+	var all []Candidate
+	if kind == "tag" {
+		tags, _ := s.client.Tags(ctx, "")
+		for _, tag := range tags {
+			all = append(all, Candidate{tag.Name, ""})
+		}
+		return all
+	}
+	properties, _ := s.client.Properties(ctx, api.PropertySelection{Every: true})
+	for _, p := range properties {
+		switch {
+		case kind == "property":
+			all = append(all, Candidate{p.Name, p.Category})
+		case p.Category != "":
+			all = append(all, Candidate{p.Category, ""})
 		}
 	}
 	return all

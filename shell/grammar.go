@@ -12,13 +12,15 @@ import (
 
 // commands is the grammar: a field is a command, and its struct's fields are
 // options. Beside kong's own tags these are read: bare, the value of an option
-// whose value may be left out; pattern, that * is any run of characters;
+// whose value may be left out, a number, or with word any word without a dash
+// before it; pattern, that * is any run of characters;
 // needed, that the option must be given; complete, what the prompt proposes.
 type commands struct {
 	Help    bool   `short:"h" help:"show the help of the command"`
 	Cluster string `placeholder:"HOST,…" hosts:"*" help:"do it on these hosts of the cluster; without HOST on all"`
 
 	Port     portCommands    `cmd:"" help:"ranges of ports"`
+	Conf     confCommands    `cmd:"" help:"properties and tags"`
 	Deploy   deployCommand   `cmd:"" help:"deploy distributions"`
 	Undeploy undeployCommand `cmd:"" help:"remove distributions"`
 	Ls       lsCommand       `cmd:"" help:"list distributions"`
@@ -203,7 +205,9 @@ func tableOf(node *kong.Node, inherited []*option) *command {
 		case flag.IsBool():
 			o.kind = takesNone
 		case flag.Tag.Has("hosts"):
-			o.kind, o.missing = takesHosts, flag.Tag.Get("hosts")
+			o.kind, o.missing = takesWord, flag.Tag.Get("hosts")
+		case flag.Tag.Has("word"):
+			o.kind, o.missing = takesWord, flag.Tag.Get("bare")
 		case flag.Tag.Has("bare"):
 			o.kind, o.missing = takesNumber, flag.Tag.Get("bare")
 		case flag.IsSlice():

@@ -12,7 +12,7 @@ const (
 	takesNone   kind = iota // -hard
 	takesOne                // the next word: -n http
 	takesNumber             // the next word where it begins with a digit: -w 30, or -w
-	takesHosts              // the next word unless it begins with a dash: -cluster web1
+	takesWord               // the next word unless it begins with a dash: -cluster web1
 	takesList               // the next words up to one with a dash: -i 1 2 3
 )
 
@@ -229,7 +229,7 @@ func (n *normaliser) withValue(cmd *command, o *option, value string, joined boo
 			n.take(o, o.missing, true)
 			return nil
 		}
-	case takesHosts:
+	case takesWord:
 		if there = there && next != "" && !isOption(next) && next != "--"; !there {
 			n.take(o, o.missing, true)
 			return nil

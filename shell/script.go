@@ -24,7 +24,7 @@ func (scriptCommand) page() page {
 	return page{
 		long: `Runs the commands of a file, a line each, and stops at the first that fails, telling its line; the exit code is that command's. A # begins a comment. Quotes and backslashes work as in a shell.
 
-${name} is replaced by a variable of the environment, ${corus.server.host} by this host's address, and ${corus.server.port} by the daemon's TCP port where it has one; a name that is none of these stays as it stands.`,
+${name} is replaced by a property that conf load loaded, or a variable of the environment, ${corus.server.host} by this host's address, and ${corus.server.port} by the daemon's TCP port where it has one; a name that is none of these stays as it stands.`,
 		examples: []example{
 			{"script setup.berth", "run a script"},
 			{"script -", "run the lines of standard input"},
@@ -142,6 +142,9 @@ func isLeave(words []string) bool {
 // variable is the value of a name in a script line.
 func (s *Shell) variable(name string) (string, bool) {
 	if v, ok := s.opts.Variables[name]; ok {
+		return v, true
+	}
+	if v, ok := s.loaded[name]; ok {
 		return v, true
 	}
 	if name == "corus.server.host" {

@@ -43,6 +43,13 @@ type Options struct {
 	// that this program has no daemon in it.
 	Serve func(ctx context.Context, o ServeOptions) error
 
+	// Dir is the folder from which files are named; empty is the working one.
+	Dir string
+
+	// Categories are those of the process that the commands are run for: of
+	// properties that several categories have, those of the later ones count.
+	Categories []string
+
 	// Variables are replaced in script lines beside the environment, and win over it.
 	Variables map[string]string
 }
@@ -67,6 +74,8 @@ type Shell struct {
 	in  *bufio.Reader
 	out *output
 	err io.Writer
+
+	loaded map[string]string // what conf load loaded
 
 	// depth counts the scripts within scripts; stdin says that commands are
 	// being read from In; prompting says that a prompt is up.

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"berth/conf"
 	"berth/event"
 	"berth/home"
 	"berth/internal/failpoint"
@@ -184,6 +185,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err := failpoint.Fail("serve/leases"); err != nil {
 		return err
 	}
+	settings, err := conf.Open(ctx, st, "local")
+	if err != nil {
+		return err
+	}
 	var cgroups *cgroup.Parent
 	if d.cgroups {
 		if cgroups, err = cgroup.Open(id); err != nil {
@@ -222,7 +227,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	api := server.New(server.Options{
-		Leases: leases, Processes: processes, Store: st, Keys: st, Events: events, Home: d.paths.State, Socket: d.paths.Socket,
+		Leases: leases, Processes: processes, Settings: settings, Store: st, Keys: st, Events: events, Home: d.paths.State, Socket: d.paths.Socket,
 		Version: buildVersion(), Stop: stop, Logger: d.log,
 	})
 

@@ -8,6 +8,7 @@ const (
 	StatusRunning    = "running"    // its command was exec'd
 	StatusStopping   = "stopping"   // it was asked to stop
 	StatusRestarting = "restarting" // it was asked to stop and will start again on its ports
+	StatusWaiting    = "waiting"    // it ended and is started again on its ports after a pause
 	StatusEnded      = "ended"      // it is gone and its leases with it
 )
 
@@ -33,12 +34,23 @@ type Process struct {
 	Dir          string        `json:"dir" doc:"its folder, which holds process.out"`
 	Retries      int           `json:"retries,omitempty" doc:"how often it was started on other ports, because something else had taken one before it could listen"`
 
+	Restarts int          `json:"restarts" doc:"how often it was started again, by request and by itself"`
+	Due      time.Time    `json:"due,omitzero" doc:"when it is started again, while it waits for that"`
+	LastExit *ProcessExit `json:"lastExit,omitempty" doc:"how it ended before it was started again by itself"`
+
 	// Of a process that ended.
 	EndedAt  time.Time `json:"endedAt,omitzero"`
 	ExitCode *int      `json:"exitCode,omitempty" doc:"absent where a signal ended it or the kernel does not tell"`
 	Signal   string    `json:"signal,omitempty" doc:"the signal that ended it: SIGKILL"`
 
 	Reason string `json:"reason,omitempty" doc:"why it ended, or was started on other ports, for people"`
+}
+
+// ProcessExit is how a process ended.
+type ProcessExit struct {
+	ExitCode *int   `json:"exitCode,omitempty" doc:"absent where a signal ended it or the kernel does not tell"`
+	Signal   string `json:"signal,omitempty"`
+	Reason   string `json:"reason" doc:"why, for people"`
 }
 
 // ProcessPort is a port that a process has leased.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
 	"berth/api"
 )
@@ -76,9 +77,11 @@ func (st *stage) releaseOne(ctx context.Context) error {
 	return done(st.releaseOwn(ctx, st.host, st.holder()))
 }
 
-// execOne starts processes; all are in the ledger afterwards.
-func (st *stage) execSome(ctx context.Context, n int) error {
-	out, err := st.Exec(ctx, api.Exec{Distribution: "demo", Version: "1.0", Profile: "test", Name: "server", Instances: n, WaitSeconds: patience.Seconds()})
+// execSome starts servers; all are in the ledger afterwards.
+func (st *stage) execSome(ctx context.Context, n int) error { return st.exec(ctx, "server", n) }
+
+func (st *stage) exec(ctx context.Context, name string, n int) error {
+	out, err := st.Exec(ctx, api.Exec{Distribution: "demo", Version: "1.0", Profile: "test", Name: name, Instances: n, WaitSeconds: patience.Seconds()})
 	if err != nil {
 		var answer *api.Error
 		if st.lost = !errors.As(err, &answer) || answer.Code == api.CodeStore; st.lost {
@@ -120,6 +123,45 @@ func (st *stage) restartOne(ctx context.Context) error {
 		st.lost = true
 	}
 	return err // without an answer the next daemon completes it
+}
+
+func (st *stage) execGuarded(ctx context.Context) error { return st.exec(ctx, "guarded", 1) }
+
+func (st *stage) killGuarded(ctx context.Context) error {
+	killed, err := st.Kill(ctx, api.Kill{Selector: api.Selector{Name: "guarded"}, Hard: true, WaitSeconds: patience.Seconds()})
+	for _, p := range killed.Processes {
+		delete(st.processes, p.ID)
+	}
+	return err
+}
+
+// crashTwice has the guarded process end twice: it is started again at once, and
+// then after a pause, on its port.
+func (st *stage) crashTwice(ctx context.Context) error {
+	for range 2 {
+		before, err := st.Processes(ctx, api.Selector{Name: "guarded"}, false)
+		if err != nil {
+			return err
+		}
+		p := before[0]
+		st.restarted[p.ID] = p.Ports[0].Port
+		if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
+			return err
+		}
+		for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+			now, err := st.Processes(ctx, api.Selector{IDs: []int{p.ID}}, false)
+			if err != nil {
+				return err // the next daemon goes on
+			}
+			if now[0].Restarts > p.Restarts && runs(now[0]) {
+				break
+			}
+			if time.Now().After(deadline) {
+				return errNotDone
+			}
+		}
+	}
+	return nil
 }
 
 func (st *stage) extra() string { return fmt.Sprint("extra-", st.n) }

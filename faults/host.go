@@ -189,8 +189,8 @@ func (h *host) carriers() ([]int, error) {
 	return pids, nil
 }
 
-// deploy deploys a distribution whose process server listens on a port of the
-// range processes.
+// deploy deploys a distribution whose processes listen on a port of the range
+// processes each: server, and guarded, which is started again when it ends.
 func (h *host) deploy(ctx context.Context) error {
 	ranges := []api.Range{
 		{Name: "leases", Min: firstLeasePort, Max: lastLeasePort},
@@ -202,7 +202,11 @@ func (h *host) deploy(ctx context.Context) error {
 	descriptor := fmt.Sprintf(`<distribution name="demo" version="1.0">
   <process name="server" shutdownTimeout="5000">
     <port name="processes"/>
-    <generic profile="test"><arg value=%q/><arg value=%q/></generic>
+    <generic profile="test"><arg value=%[1]q/><arg value=%[2]q/></generic>
+  </process>
+  <process name="guarded" shutdownTimeout="5000" invoke="true" restart="always">
+    <port name="processes"/>
+    <generic profile="test"><arg value=%[1]q/><arg value=%[2]q/></generic>
   </process>
 </distribution>
 `, h.s.self, serverArgument)

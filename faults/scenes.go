@@ -191,6 +191,13 @@ var scenes = []scene{
 		do:       (*stage).restartOne,
 	},
 	{
+		overcome: []string{"revive/planned", "revive/pausing"},
+		others:   []string{"revive/collected", "revive/due", "revive/paused"},
+		before:   (*stage).execGuarded,
+		do:       (*stage).crashTwice,
+		after:    (*stage).killGuarded,
+	},
+	{
 		told:   []string{"deploy/staged", "deploy/unpacked", "deploy/placing", "deploy/placed", "deploy/synced"},
 		others: []string{"deploy/written"},
 		do:     (*stage).deployExtra,

@@ -27,6 +27,9 @@
 // before it could listen is started again too, on another port in place of that
 // one, three times at most (race.go).
 //
+// A process that nobody has asked to end is started again where its descriptor
+// says so, at once or after a pause, for which its record says waiting (revive.go).
+//
 // # Hand-over
 //
 // A port whose descriptor has a handoff is bound by the launcher between plan

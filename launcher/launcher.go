@@ -346,6 +346,9 @@ func (l *Launcher) unit(id int) (*unit, error) {
 	return u, nil
 }
 
+// endedAway is why a process has ended that an earlier daemon had started.
+const endedAway = "ended while the daemon was away"
+
 // takeUp continues a process of an earlier daemon: it is adopted if it still
 // runs, and otherwise its end, or its start if it was restarting, comes now. The
 // error says that it cannot be told which: then it is not touched.
@@ -364,7 +367,13 @@ func (u *unit) takeUp(ctx context.Context) error {
 	}
 	if err != nil {
 		failpoint.At("adopt/gone")
-		u.because("ended while the daemon was away")
+		if u.takeUpAgain(ctx) {
+			if u.snapshot().Live() {
+				u.own()
+			}
+			return nil
+		}
+		u.because(endedAway)
 		if p.Status == Starting && p.Again {
 			u.update(func(p *Process) { p.Status = Restarting }) // it is still to be started
 		}
@@ -376,7 +385,8 @@ func (u *unit) takeUp(ctx context.Context) error {
 	}
 	u.handle = handle
 	switch p.Status {
-	case Starting:
+	case Starting, Waiting:
+		u.update(func(p *Process) { p.Status = Starting })
 		_ = u.happened(ctx, executed)
 		if p.Again {
 			u.startedAgain(ctx)

@@ -13,11 +13,13 @@ const (
 	timedOut                  // it did not end in time
 	startFailed               // it could not be started again
 	raceLost                  // it is gone because something else had taken one of its ports
-	lastEvent    = raceLost
+	relapsed                  // it is gone, nobody asked it to end, and its policy has it started again
+	pauseOver                 // it has waited for that
+	lastEvent    = pauseOver
 )
 
 func (e event) String() string {
-	return [...]string{"executed", "exited", "stop asked", "force asked", "restart asked", "forced restart asked", "timed out", "start failed", "race lost"}[e]
+	return [...]string{"executed", "exited", "stop asked", "force asked", "restart asked", "forced restart asked", "timed out", "start failed", "race lost", "relapsed", "pause over"}[e]
 }
 
 // action is what the owner of a process does about an event.
@@ -29,6 +31,8 @@ const (
 	force            // send SIGKILL
 	start            // start it again on its ports
 	move             // lease others for the ports that were taken, and start it again
+	rest             // start it again at once, or have it wait for that
+	revive           // start it again, on others in place of the ports that were taken meanwhile
 	end              // end its leases and its record
 )
 
@@ -50,10 +54,12 @@ var machine = map[Status]map[event]step{
 		reforceAsked: {Restarting, force},
 		startFailed:  {Ended, end},
 		raceLost:     {Starting, move},
+		relapsed:     {Waiting, rest},
 	},
 	Running: {
 		exited:       {Ended, end},
 		raceLost:     {Starting, move},
+		relapsed:     {Waiting, rest},
 		stopAsked:    {Stopping, terminate},
 		forceAsked:   {Stopping, force},
 		restartAsked: {Restarting, terminate},
@@ -63,6 +69,14 @@ var machine = map[Status]map[event]step{
 		exited:     {Ended, end},
 		forceAsked: {Stopping, force},
 		timedOut:   {Stopping, force},
+	},
+	Waiting: {
+		exited:       {Ended, end}, // it shall not be started again
+		pauseOver:    {Starting, revive},
+		stopAsked:    {Ended, end},
+		forceAsked:   {Ended, end},
+		restartAsked: {Starting, start},
+		reforceAsked: {Starting, start},
 	},
 	Restarting: {
 		exited:       {Starting, start},

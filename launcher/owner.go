@@ -33,7 +33,7 @@ type unit struct {
 	// Of the owner alone.
 	handle *proc.Process // nil where an adopted process was gone already
 	exit   chan struct{} // closed when the present incarnation has exited
-	timer  *time.Timer   // runs from asking to forcing; nil while nothing is asked
+	timer  *time.Timer   // runs from asking to forcing, or until its revival is due; nil otherwise
 	forced int           // how often it was forced
 	race   *lostRace     // why it is to move to other ports
 	unsure bool          // what a commit has done with its leases is not known
@@ -129,9 +129,23 @@ func (u *unit) tell(ctx context.Context, e event) error {
 	}
 }
 
+// forgetReason forgets why an incarnation has ended that another one follows.
+func (u *unit) forgetReason() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.reason = ""
+}
+
+// hasReason reports whether it is known why the process will have ended.
+func (u *unit) hasReason() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.reason != ""
+}
+
 // own starts the owner of a live process.
 func (u *unit) own() {
-	if u.exit == nil {
+	if u.exit == nil && u.handle != nil {
 		u.watchExit()
 	}
 	u.l.owners.Go(func() {
@@ -157,7 +171,11 @@ func (u *unit) own() {
 				}
 				_ = u.happened(u.l.life, u.whyGone(u.l.life))
 			case <-timeout:
-				_ = u.happened(u.l.life, timedOut)
+				e := timedOut
+				if u.snapshot().Status == Waiting {
+					e = pauseOver
+				}
+				_ = u.happened(u.l.life, e)
 			}
 		}
 	})
@@ -191,7 +209,17 @@ func (u *unit) happened(ctx context.Context, e event) error {
 	case move:
 		u.startElsewhere(ctx)
 		return nil
+	case rest:
+		u.rest(ctx)
+		return nil
+	case revive:
+		u.revive(ctx)
+		return nil
 	case end:
+		if e == stopAsked || e == forceAsked { // it waits: there is nobody to signal
+			u.because("stopped by request")
+			u.update(func(p *Process) { p.Status = Stopping })
+		}
 		u.end(ctx)
 		return nil
 	}
@@ -338,12 +366,16 @@ func (u *unit) awaitGroup() {
 func (u *unit) end(ctx context.Context) {
 	asked := u.snapshot().Status == Stopping
 	close(u.gone)
+	waited := u.handle == nil && u.snapshot().LastExit != nil
 	exit := u.collect(asked)
 	failpoint.At("exit/collected")
 	u.letGo()
 	p := u.snapshot()
 	p.Status, p.EndedAt = Ended, u.l.Now().UTC().Truncate(time.Millisecond)
-	p.Exit = u.exitOf(exit)
+	p.Exit, p.Due = u.exitOf(exit), time.Time{}
+	if waited { // how it ended is known from before
+		p.Exit.Code, p.Exit.Signal = p.LastExit.Code, p.LastExit.Signal
+	}
 
 	forget := u.l.noteEnding()
 	pause := 50 * time.Millisecond

@@ -17,6 +17,7 @@ const (
 	Running    Status = "running"    // its command was exec'd
 	Stopping   Status = "stopping"   // it was asked to stop
 	Restarting Status = "restarting" // it was asked to stop, or is gone, and starts again on its ports
+	Waiting    Status = "waiting"    // it is gone, and is started again on its ports after a pause
 	Ended      Status = "ended"      // it is gone, and its leases with it
 )
 
@@ -50,8 +51,16 @@ type Process struct {
 	// listen; Retried tells of the last time, for people.
 	Retries int    `json:"retries,omitempty"`
 	Retried string `json:"retried,omitempty"`
+	// Restarts is how often it was started again, by request and by itself;
+	// InARow how often by itself since it last ran for a minute.
+	Restarts int `json:"restarts,omitempty"`
+	InARow   int `json:"inARow,omitempty"`
+	// Due is when it is started again while it waits for that.
+	Due time.Time `json:"due,omitzero"`
+	// LastExit is how it ended before it was started again by itself.
+	LastExit *Exit `json:"lastExit,omitempty"`
 	// Identity is who it is to the kernel; zero until it was started, and of
-	// the last one when it ended.
+	// the last one when it ended or waits.
 	Identity proc.Identity `json:"identity,omitzero"`
 	Ports    []Port        `json:"ports,omitempty"`
 	// Cgroup is the cgroup of its own that it was last started in, as in
@@ -87,6 +96,14 @@ type Exit struct {
 // Title names the process for people: httpServer #3 (demo 1.0).
 func (p Process) Title() string {
 	return fmt.Sprintf("%s #%d (%s %s)", p.Name, p.ID, p.Distribution, p.Version)
+}
+
+// PID is its number, 0 where it waits and has none.
+func (p Process) PID() int {
+	if p.Status == Waiting {
+		return 0
+	}
+	return p.Identity.PID
 }
 
 // Live reports whether the process has not ended.

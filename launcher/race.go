@@ -33,58 +33,85 @@ type lostRace struct {
 	text string      // which were taken, and by whom
 }
 
-// whyGone tells whether the process ended or lost a race for a port. It has
-// lost one if it failed soon after its start, and something else is bound to a
-// port that it was never seen to listen on. Whatever else it ended of is its
-// own affair.
+// whyGone tells whether the process ended for good, lost a race for a port, or
+// is to be started again all the same.
 func (u *unit) whyGone(ctx context.Context) event {
 	p := u.snapshot()
-	u.mu.Lock()
-	known := u.reason != "" // it never ran, or was asked to end
-	u.mu.Unlock()
-	if known || p.Status != Running && p.Status != Starting || u.l.Now().Sub(p.StartedAt) > raceWindow {
-		return exited
+	if u.hasReason() || p.Status != Running && p.Status != Starting {
+		return exited // it never ran, or was asked to end
 	}
-	ports := make(map[lease.ID]bool)
-	for _, port := range silent(p) {
-		ports[port.Lease] = true
+	lost, why := u.losesRace(ctx, p)
+	if lost {
+		return raceLost
 	}
-	var silenced []lease.Replacement
+	exit, err := u.handle.Peek()
+	if err != nil {
+		exit = proc.Exit{}
+	}
+	if u.revives(exit) {
+		return relapsed
+	}
+	if why != "" {
+		u.because(why)
+	}
+	return exited
+}
+
+// losesRace reports whether the process has lost a race for a port and is to
+// be started on another one. It has lost one if it failed soon after its start,
+// and something else is bound to a port that it was never seen to listen on.
+// Whatever else it ended of is its own affair. If no other port can be had, it
+// says why the process will have ended.
+func (u *unit) losesRace(ctx context.Context, p Process) (lost bool, why string) {
+	if u.l.Now().Sub(p.StartedAt) > raceWindow || !u.failed() {
+		return false, ""
+	}
+	plan, text, err := u.planInstead(ctx, p, silent(p))
+	switch {
+	case errors.Is(err, lease.ErrRangeFull), errors.Is(err, lease.ErrRangeNotFound):
+		return false, text + ", and no other can be leased: " + err.Error()
+	case err != nil:
+		u.l.Logger.Error("cannot lease another port for a process that lost one", "process", p.Title(), "error", err)
+		return false, ""
+	case plan == nil:
+		return false, ""
+	case p.Retries >= maxRetries:
+		u.l.Leases.Abort(plan)
+		return false, fmt.Sprintf("%s, after %d starts on other ports", text, p.Retries)
+	}
+	u.race = &lostRace{plan, text}
+	return true, ""
+}
+
+// planInstead plans other ports in place of those of a process that something
+// else is bound to, and tells which these are, and who has them. What the
+// process has left behind itself, and what the daemon holds for it, is not
+// something else. Without such a port the plan is nil.
+func (u *unit) planInstead(ctx context.Context, p Process, ports []Port) (plan *lease.Plan, text string, err error) {
+	wanted := make(map[lease.ID]bool)
+	for _, port := range ports {
+		wanted[port.Lease] = true
+	}
+	var replaced []lease.Replacement
 	for _, held := range u.l.Leases.ByProcess(p.ID) { // one may have been released by hand
-		if ports[held.ID] {
-			silenced = append(silenced, lease.Replacement{
+		if wanted[held.ID] {
+			replaced = append(replaced, lease.Replacement{
 				IDs: []lease.ID{held.ID}, Request: lease.Request{Range: held.Range, Protocol: held.Protocol, Holder: held.Holder},
 			})
 		}
 	}
-	if len(silenced) == 0 || !u.failed() {
-		return exited
+	if len(replaced) == 0 {
+		return nil, "", nil
 	}
 	var taken []string
-	plan, err := u.l.Leases.PlanInstead(ctx, silenced, func(l lease.Lease, aside lease.SetAside) bool {
+	plan, err = u.l.Leases.PlanInstead(ctx, replaced, func(l lease.Lease, aside lease.SetAside) bool {
 		if u.isOurs(p, aside.PID) || aside.PID == os.Getpid() && u.handover.has(l) {
 			return false
 		}
 		taken = append(taken, fmt.Sprintf("%s port %d was taken before it could listen (%s)", l.Range, l.Port, aside.Reason))
 		return true
 	})
-	if plan == nil && err == nil {
-		return exited
-	}
-	text := strings.Join(taken, ", ")
-	switch {
-	case errors.Is(err, lease.ErrRangeFull), errors.Is(err, lease.ErrRangeNotFound):
-		u.because(text + ", and no other can be leased: " + err.Error())
-	case err != nil:
-		u.l.Logger.Error("cannot lease another port for a process that lost one", "process", p.Title(), "error", err)
-	case p.Retries >= maxRetries:
-		u.l.Leases.Abort(plan)
-		u.because(fmt.Sprintf("%s, after %d starts on other ports", text, p.Retries))
-	default:
-		u.race = &lostRace{plan, text}
-		return raceLost
-	}
-	return exited
+	return plan, strings.Join(taken, ", "), err
 }
 
 // failed reports whether the incarnation that is gone ended as programs end
@@ -116,17 +143,7 @@ func (u *unit) startElsewhere(ctx context.Context) {
 	u.race = nil
 	u.collect(true)
 	p := u.update(func(p *Process) { p.Status = Starting })
-	p.Retries, p.Retried = p.Retries+1, race.text
-	made := race.plan.Instead()
-	ports := append([]Port(nil), p.Ports...)
-	for i, port := range ports {
-		if l, ok := made[port.Lease]; ok {
-			ports[i].Number, ports[i].Lease = l.Port, l.ID
-			u.l.Logger.Warn("a port was taken before the process could listen; it starts again on another one", "process", p.Title(),
-				"range", port.Range, "taken", port.Number, "port", l.Port, "why", race.text, "retry", p.Retries)
-		}
-	}
-	p.Ports = ports
+	u.move(&p, race.plan, race.text)
 	i, err := u.prepareAgain(&p, func(b store.Batch) error { return u.l.Leases.Commit(ctx, race.plan, b) })
 	if err != nil {
 		u.l.Leases.Abort(race.plan)
@@ -136,4 +153,19 @@ func (u *unit) startElsewhere(ctx context.Context) {
 		return
 	}
 	u.goOn(ctx, p, i)
+}
+
+// move gives a process the ports of a plan that PlanInstead made.
+func (u *unit) move(p *Process, plan *lease.Plan, why string) {
+	p.Retries, p.Retried = p.Retries+1, why
+	made := plan.Instead()
+	ports := append([]Port(nil), p.Ports...)
+	for i, port := range ports {
+		if l, ok := made[port.Lease]; ok {
+			ports[i].Number, ports[i].Lease = l.Port, l.ID
+			u.l.Logger.Warn("a port was taken before the process could listen; it starts again on another one", "process", p.Title(),
+				"range", port.Range, "taken", port.Number, "port", l.Port, "why", why, "retry", p.Retries)
+		}
+	}
+	p.Ports = ports
 }

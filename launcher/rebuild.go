@@ -38,7 +38,7 @@ const (
 // carried is the record as the process itself carries it.
 func carried(p Process, id proc.Identity) string {
 	p.Identity, p.Status, p.Again = id, Starting, false
-	p.EndedAt, p.Exit = time.Time{}, nil
+	p.EndedAt, p.Exit, p.Due, p.LastExit = time.Time{}, nil, time.Time{}, nil
 	return string(encodeProcess(p))
 }
 
@@ -201,6 +201,7 @@ func (l *Launcher) renew(ctx context.Context, live []*unit, claims map[int]*clai
 				l.noteRebuilt(c)
 			} else {
 				u.update(func(p *Process) { p.Status, p.Again = Running, false })
+				u.because(endedAway)
 			}
 		}
 	}

@@ -30,7 +30,7 @@ func decodeProcess(b []byte) (Process, error) {
 		return Process{}, err
 	}
 	switch p.Status {
-	case Starting, Stopping, Restarting, Ended:
+	case Starting, Stopping, Restarting, Waiting, Ended:
 	default:
 		return Process{}, errors.New("unknown status " + strconv.Quote(string(p.Status)))
 	}

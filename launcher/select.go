@@ -42,7 +42,7 @@ func (l *Launcher) selectUnits(s Selector) ([]*unit, error) {
 			continue
 		}
 		delete(ids, p.ID)
-		delete(pids, p.Identity.PID)
+		delete(pids, p.PID())
 		if s.selects(p, rangePattern, portPattern) {
 			selected = append(selected, u)
 		}
@@ -66,7 +66,7 @@ func missing(wanted []int) map[int]bool {
 }
 
 func (s Selector) selects(p Process, rangePattern, portPattern string) bool {
-	if len(s.IDs) > 0 && !slices.Contains(s.IDs, p.ID) || len(s.PIDs) > 0 && !slices.Contains(s.PIDs, p.Identity.PID) {
+	if len(s.IDs) > 0 && !slices.Contains(s.IDs, p.ID) || len(s.PIDs) > 0 && !slices.Contains(s.PIDs, p.PID()) {
 		return false
 	}
 	for _, f := range [...]struct{ pattern, value string }{

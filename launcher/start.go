@@ -154,17 +154,17 @@ func listJars(dir string) ([]string, error) {
 	return jars, err
 }
 
-// startAgain starts a process that was asked to restart and has exited, on the
-// ports that it has. If that cannot be done, the process ends.
+// startAgain starts a process that was asked to restart and has exited, or
+// waits, on the ports that it has. If that cannot be done, the process ends.
 func (u *unit) startAgain(ctx context.Context) {
 	u.collect(true)
 	failpoint.At("restart/collected")
-	u.mu.Lock()
-	u.reason = ""
-	u.mu.Unlock()
+	u.forgetReason()
 	p := u.snapshot()
+	p.Due = time.Time{}
 	if !p.Again { // it was asked to, and tries anew
-		p.Retries, p.Retried = 0, ""
+		p.Retries, p.Retried, p.InARow = 0, "", 0
+		p.Restarts++
 	}
 	i, err := u.prepareAgain(&p, func(b store.Batch) error {
 		_, err := u.l.Store.Commit(ctx, b)

@@ -53,6 +53,11 @@ func (l *Launcher) tellStatus(p Process) {
 		text = "is asked to end"
 	case Restarting:
 		text = "is asked to end and to start again"
+	case Waiting:
+		text = "has ended and is started again"
+		if p.LastExit != nil {
+			text += ": " + p.LastExit.Reason
+		}
 	case Ended:
 		text = howEnded(p)
 	default:

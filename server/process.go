@@ -193,7 +193,7 @@ func (s *Server) apiProcess(p launcher.Process) api.Process {
 		Profile:      p.Profile,
 		Name:         p.Name,
 		Instance:     p.Instance,
-		PID:          p.Identity.PID,
+		PID:          p.PID(),
 		Status:       string(p.Status),
 		StartedAt:    p.StartedAt,
 		Ports: list(p.Ports, func(port launcher.Port) api.ProcessPort {
@@ -209,6 +209,15 @@ func (s *Server) apiProcess(p launcher.Process) api.Process {
 		Retries: p.Retries,
 		Reason:  p.Retried,
 		EndedAt: p.EndedAt,
+
+		Restarts: p.Restarts,
+		Due:      p.Due,
+	}
+	if last := p.LastExit; last != nil {
+		out.LastExit = &api.ProcessExit{ExitCode: last.Code, Signal: last.Signal, Reason: last.Reason}
+		if p.Status == launcher.Waiting {
+			out.Reason = last.Reason
+		}
 	}
 	if p.Exit != nil {
 		out.ExitCode, out.Signal, out.Reason = p.Exit.Code, p.Exit.Signal, p.Exit.Reason

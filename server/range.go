@@ -138,7 +138,7 @@ func (s *Server) portUse(ranges []lease.RangeStatus) (map[lease.ID]use, error) {
 	used := make(map[lease.ID]use)
 	for _, p := range processes {
 		for _, port := range p.Ports {
-			used[port.Lease] = use{port.State, p.Identity.PID}
+			used[port.Lease] = use{port.State, p.PID()}
 		}
 	}
 	return used, nil

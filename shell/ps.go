@@ -62,6 +62,8 @@ func (psCommand) page() page {
 
 (retry N) after a status says that the process was started again on other ports: something else had taken one of its ports before it could listen. -a shows what that was; port ls shows the port set aside. It is tried three times.
 
+A process that is waiting has ended and is started again by itself, as its descriptor says (restart, maxRestarts): at once the first time, then after pauses that grow to half a minute. It keeps its ports meanwhile. kill ends it, restart starts it now.
+
 Options that select hold together. An id that is not there is an error with exit code 4; a pattern that matches nothing is none.`,
 		examples: []example{
 			{"ps", "list what runs"},

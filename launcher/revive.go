@@ -19,17 +19,17 @@ const (
 	shortestRevival = 100 * time.Millisecond
 	longestRevival  = 30 * time.Second
 
-	// steadyRun is how long a process runs for its revivals to be counted anew:
-	// what ends after that has not failed in a row.
+	// steadyRun is how long a process runs for its revivals to be counted anew,
+	// where its definition does not say: what ends after that has not failed in a row.
 	steadyRun = time.Minute
 )
 
 // revivalPause is how long a process waits that was revived so many times in a
-// row. Up to a quarter of it is left out at random, 0 to 1, so that those that
-// ended together do not start together for ever.
-func revivalPause(inARow int, random float64) time.Duration {
+// row, first the first time. Up to a quarter of the others is left out at random,
+// 0 to 1, so that those that ended together do not start together for ever.
+func revivalPause(inARow int, first time.Duration, random float64) time.Duration {
 	if inARow == 0 {
-		return 0
+		return first
 	}
 	pause := shortestRevival
 	for range inARow - 1 {
@@ -37,7 +37,7 @@ func revivalPause(inARow int, random float64) time.Duration {
 			break
 		}
 	}
-	return pause - time.Duration(random*float64(pause)/4)
+	return max(first, pause-time.Duration(random*float64(pause)/4))
 }
 
 // revives reports whether a process that nobody has asked to end, and that
@@ -85,7 +85,11 @@ func how(x proc.Exit) string {
 // startAnewIfSteady counts the revivals of a process anew, and the ports that
 // it lost, if it has run for long enough. One that waits does not run.
 func (u *unit) startAnewIfSteady(p *Process) {
-	if p.Status != Waiting && u.l.Now().Sub(p.StartedAt) >= steadyRun {
+	steady := steadyRun
+	if d, err := u.l.definitionOf(*p); err == nil && d.process.MinUptime > 0 {
+		steady = d.process.MinUptime
+	}
+	if p.Status != Waiting && u.l.Now().Sub(p.StartedAt) >= steady {
 		p.InARow, p.Retries, p.Retried = 0, 0, ""
 	}
 }
@@ -107,7 +111,11 @@ func (u *unit) rest(ctx context.Context) {
 // that down. Where it cannot be written down the record is that of a process
 // that ran: the next daemon finds it gone, and revives it as well.
 func (u *unit) pause(ctx context.Context, p Process) {
-	pause := revivalPause(p.InARow, rand.Float64())
+	var first time.Duration
+	if d, err := u.l.definitionOf(p); err == nil {
+		first = d.process.RestartDelay
+	}
+	pause := revivalPause(p.InARow, first, rand.Float64())
 	p.Status, p.Again, p.Due = Waiting, false, u.l.Now().Add(pause).UTC().Truncate(time.Millisecond)
 	for i := range p.Ports {
 		p.Ports[i].State = PortLeased
@@ -209,10 +217,15 @@ func (u *unit) takeUpAgain(ctx context.Context) bool {
 	if err != nil || u.l.Lost || u.hasReason() || p.Identity.BootID != boot {
 		return false
 	}
+	d, err := u.l.definitionOf(p)
+	if err != nil {
+		return false
+	}
 	switch {
 	case p.Status == Waiting:
-		left := p.Due.Sub(u.l.Now())
-		u.timer = time.NewTimer(min(max(left, 0), longestRevival))
+		// The clock may have been set meanwhile.
+		left := min(p.Due.Sub(u.l.Now()), max(longestRevival, d.process.RestartDelay))
+		u.timer = time.NewTimer(max(left, 0))
 		u.l.Logger.Info("waits to be started again", "process", p.Title(), "due", p.Due.Format(time.RFC3339))
 		return true
 	case p.Status == Starting && !p.Again && u.revives(proc.Exit{}):

@@ -44,6 +44,7 @@ type Processes interface {
 	Process(id int) (launcher.Process, error)
 	Kill(ctx context.Context, r launcher.StopRequest) ([]launcher.Process, error)
 	Restart(ctx context.Context, r launcher.StopRequest) ([]launcher.Process, error)
+	Diagnose(ctx context.Context, s launcher.Selector) ([]launcher.Diagnosis, error)
 	Dir(id int) string
 	OpenOutput(id int) (*os.File, error)
 	Changed(id int) <-chan struct{}
@@ -93,6 +94,7 @@ func (s *Server) routes() http.Handler {
 	s.routeProcesses(routes)
 	s.routeOutput(routes)
 	s.routeEvents(routes)
+	s.routeDiagnoses(routes)
 
 	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(routes.OpenAPI()) })
 	mux.HandleFunc("GET /v1/openapi.json", func(w http.ResponseWriter, r *http.Request) {

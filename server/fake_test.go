@@ -196,6 +196,18 @@ func (f *fakeProcesses) Restart(ctx context.Context, r launcher.StopRequest) ([]
 	return f.Kill(ctx, r)
 }
 
+func (f *fakeProcesses) Diagnose(_ context.Context, s launcher.Selector) ([]launcher.Diagnosis, error) {
+	found, err := f.Processes(s)
+	var all []launcher.Diagnosis
+	for _, p := range found {
+		all = append(all, launcher.Diagnosis{
+			Process: p, Port: p.Ports[0], URL: "http://localhost:8080/", Result: launcher.Ill, Code: 503,
+			Took: 1500 * time.Microsecond, Reason: "answers 503", GraceEnds: began,
+		})
+	}
+	return all, err
+}
+
 func (f *fakeProcesses) Dir(id int) string { return filepath.Join(f.dir, strconv.Itoa(id)) }
 
 func (f *fakeProcesses) path(id int) string { return filepath.Join(f.Dir(id), "process.out") }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,7 @@ type daemon struct {
 	ranges        []api.RangeStatus
 	distributions []api.Distribution
 	processes     []api.Process
+	diagnoses     [][]api.Diagnosis // one after the other, the last one from then on
 	warnings      []string
 	output        func(w http.ResponseWriter, r *http.Request)
 	problems      map[string]api.Error // by method and path
@@ -116,6 +118,26 @@ func (d *daemon) handler() http.Handler {
 		return api.Started{Processes: d.processes, Warnings: d.warnings}
 	})
 	answer("GET /v1/processes", 200, func(*http.Request, []byte) any { return d.processes })
+	answer("GET /v1/diagnoses", 200, func(*http.Request, []byte) any {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if len(d.diagnoses) == 0 {
+			return []api.Diagnosis{}
+		}
+		now := d.diagnoses[0]
+		if len(d.diagnoses) > 1 {
+			d.diagnoses = d.diagnoses[1:]
+		}
+		return now
+	})
+	answer("GET /v1/processes/{id}", 200, func(r *http.Request, _ []byte) any {
+		for _, p := range d.processes {
+			if strconv.Itoa(p.ID) == r.PathValue("id") {
+				return p
+			}
+		}
+		return api.Process{}
+	})
 	affected := func(r *http.Request, _ []byte) any {
 		if d.hold != nil {
 			d.entered <- struct{}{}

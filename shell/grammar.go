@@ -28,6 +28,8 @@ type commands struct {
 	Ps       psCommand       `cmd:"" help:"list processes"`
 	Kill     killCommand     `cmd:"" help:"stop processes"`
 	Restart  restartCommand  `cmd:"" help:"restart processes on the ports that they have"`
+	Diags    diagsCommand    `cmd:"" help:"ask processes how they are"`
+	HTTP     httpCommands    `cmd:"" name:"http" help:"ask servers over HTTP"`
 	Logs     logsCommand     `cmd:"" help:"show the output of a process"`
 	Events   eventsCommand   `cmd:"" help:"show what has happened, and what happens"`
 	Status   statusCommand   `cmd:"" help:"show how things are, on one screen"`

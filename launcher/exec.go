@@ -54,7 +54,8 @@ type ExecResult struct {
 }
 
 // Exec starts processes, the ports of all of them or none. It returns when
-// every command was exec'd and, where asked, listens on its ports. Errors
+// every command was exec'd and, where asked, listens on its ports. What they
+// depend on starts first, once, and has to listen. Errors
 // before anything started are ErrInvalid, ErrDistributionNotFound,
 // ErrProcessNotFound, ErrProfileNotFound, ErrExecRefused, ErrUnsupported and
 // those of package lease. ErrExecFailed and ErrTimeout come with the result:
@@ -67,17 +68,35 @@ func (l *Launcher) Exec(ctx context.Context, r ExecRequest) (ExecResult, error) 
 	if err := failpoint.Fail("exec/resolved"); err != nil {
 		return ExecResult{Warnings: warnings}, err
 	}
-	held := make([]*deployed, len(targets))
-	for i, t := range targets {
-		held[i] = t.distribution
+	ordered, err := l.requirements(targets, r)
+	if err != nil {
+		return ExecResult{Warnings: warnings}, err
+	}
+	held := make([]*deployed, len(ordered))
+	for i, q := range ordered {
+		held[i] = q.distribution
+		if q.asked {
+			continue // checked
+		}
+		more, err := l.check(q.definition, 0)
+		if err != nil {
+			return ExecResult{Warnings: warnings}, err
+		}
+		warnings = append(warnings, more...)
 	}
 	release, err := l.hold(held)
 	if err != nil {
 		return ExecResult{}, err
 	}
-	units, more, err := l.launch(ctx, r, targets, warnings)
+	targets, units, err := l.startNeeded(ctx, r, ordered)
+	result := ExecResult{Warnings: warnings}
+	if err == nil && len(targets) > 0 {
+		var asked []*unit
+		var more []string
+		asked, more, err = l.launch(ctx, r, targets, warnings)
+		units, result.Warnings = append(units, asked...), append(warnings, more...)
+	}
 	release()
-	result := ExecResult{Warnings: append(warnings, more...)}
 	if err == nil && r.Wait > 0 {
 		err = l.awaitListening(ctx, units, r.Wait)
 	}
@@ -193,9 +212,6 @@ func (l *Launcher) check(t definition, instances int) (warnings []string, err er
 		if len(running)+instances > most {
 			return nil, fmt.Errorf("%w: process %q may have %d instances and %d run: %d more are too many", ErrExecRefused, t.process.Name, most, len(running), instances)
 		}
-	}
-	for _, d := range t.starter.Dependencies {
-		warnings = append(warnings, fmt.Sprintf("process %q depends on process %q, which is not started for it: start it first", t.process.Name, d.Process))
 	}
 	return warnings, nil
 }

@@ -34,6 +34,8 @@ type Launcher struct {
 
 	ports *portWatcher
 
+	needing sync.Mutex // held while it is found out whether what is needed runs
+
 	mu            sync.Mutex
 	closed        bool
 	distributions map[distributionID]*deployed

@@ -24,6 +24,8 @@ func (execCommand) page() page {
 
 With -w it waits until every process listens on its ports, and fails where one does not in time. When one ends meanwhile it fails at once and shows that one's last lines; the others stay. A process without ports counts as soon as its program runs.
 
+What a process depends on is started first, unless it runs, and has to listen on its ports before the process itself is started: within a minute, or as long as -w says. If one of them does not, what was started so far stays.
+
 A process with invoke="true" starts only when -n names it.`,
 		examples: []example{
 			{"exec -d demo -v 1.0 -p test", "start one of each process"},

@@ -72,7 +72,7 @@ func TestProperties(t *testing.T) {
 }
 
 // A category wins over the global ones, a later one over an earlier one.
-func TestForProcess(t *testing.T) {
+func TestProcessProperties(t *testing.T) {
 	c, _ := open(t)
 	add(t, c, conf.Process, "", "a=global,b=global,c=global", false)
 	add(t, c, conf.Process, "one", "b=one,c=one", false)
@@ -86,7 +86,7 @@ func TestForProcess(t *testing.T) {
 		"one,two,one": "a=global one/b=one one/c=one two/d=two",
 		"none":        "a=global b=global c=global",
 	} {
-		got, err := c.ForProcess(t.Context(), conf.ParseTags(categories))
+		got, err := c.ProcessProperties(t.Context(), conf.ParseTags(categories))
 		if err != nil || show(got) != want {
 			t.Errorf("%s: %q, %v; want %q", categories, show(got), err, want)
 		}

@@ -220,10 +220,10 @@ func (c *Settings) DeleteProperties(ctx context.Context, s Selection) (deleted [
 	return deleted, nil
 }
 
-// ForProcess returns the properties that a process of these categories is
+// ProcessProperties returns the properties that a process of these categories is
 // given, each name once and ordered by name: a category wins over the global
 // ones, a later one over an earlier one.
-func (c *Settings) ForProcess(ctx context.Context, categories []string) ([]Property, error) {
+func (c *Settings) ProcessProperties(ctx context.Context, categories []string) ([]Property, error) {
 	all, err := c.Properties(ctx, Selection{Scope: Process, Every: len(categories) > 0})
 	if err != nil {
 		return nil, err

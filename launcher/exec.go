@@ -61,8 +61,8 @@ type ExecResult struct {
 // those of package lease. ErrExecFailed and ErrTimeout come with the result:
 // what did start stays.
 func (l *Launcher) Exec(ctx context.Context, r ExecRequest) (ExecResult, error) {
-	targets, warnings, err := l.resolve(r)
-	if err != nil {
+	targets, warnings, err := l.resolve(ctx, r)
+	if err != nil || len(targets) == 0 {
 		return ExecResult{Warnings: warnings}, err
 	}
 	if err := failpoint.Fail("exec/resolved"); err != nil {
@@ -134,8 +134,8 @@ func (l *Launcher) Started(ctx context.Context, ids []int, wait time.Duration) (
 }
 
 // resolve finds what a request means and checks what can be checked before
-// anything is done.
-func (l *Launcher) resolve(r ExecRequest) (targets []definition, warnings []string, err error) {
+// anything is done. There is no target where all are for servers with other tags.
+func (l *Launcher) resolve(ctx context.Context, r ExecRequest) (targets []definition, warnings []string, err error) {
 	if r.Profile == "" {
 		return nil, nil, fmt.Errorf("%w: a profile is needed", ErrInvalid)
 	}
@@ -179,6 +179,11 @@ func (l *Launcher) resolve(r ExecRequest) (targets []definition, warnings []stri
 	for _, w := range unnamed {
 		warnings = append(warnings, w+": left out")
 	}
+	targets, more, err := l.tagged(ctx, targets)
+	if err != nil {
+		return nil, nil, err
+	}
+	warnings = append(warnings, more...)
 	for _, t := range targets {
 		more, err := l.check(t, max(r.Instances, 1))
 		if err != nil {

@@ -46,6 +46,10 @@ type Options struct {
 	// left can be killed with it. Nil: in the daemon's.
 	Cgroups *cgroup.Parent
 
+	// Settings has the properties that processes are given, and the tags of the
+	// server. Nil: there are none.
+	Settings Settings
+
 	// Host names this host in the keys of records. Default: "local".
 	Host string
 

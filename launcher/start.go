@@ -50,7 +50,11 @@ func (i *incarnation) abandon() {
 // prepare makes the folder of a process and starts its command behind a gate.
 // It returns the warnings of the command line. The gate is one of a group unless that is nil. Nothing runs before the gate is opened.
 func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.Group) (*incarnation, []string, error) {
-	cmd, err := l.command(p, d, h.environ())
+	properties, err := l.processProperties(l.life, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd, err := l.command(p, d, properties, h.environ())
 	switch {
 	case errors.Is(err, cmdline.ErrUnsupported):
 		return nil, nil, err
@@ -115,9 +119,9 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 	return i, cmd.Warnings, nil
 }
 
-// command makes arguments and environment of a process; extra is what the
-// environment has besides.
-func (l *Launcher) command(p Process, d definition, extra []string) (cmdline.Command, error) {
+// command makes arguments and environment of a process; properties are its own,
+// extra is what the environment has besides.
+func (l *Launcher) command(p Process, d definition, properties []cmdline.Property, extra []string) (cmdline.Command, error) {
 	ports := make([]cmdline.Port, len(p.Ports))
 	for i, port := range p.Ports {
 		ports[i] = cmdline.Port{Name: port.Range, Protocol: string(port.Protocol), Number: port.Number}
@@ -127,6 +131,8 @@ func (l *Launcher) command(p Process, d definition, extra []string) (cmdline.Com
 		Process:  p.Name,
 		UserDir:  d.distribution.Dir,
 		JavaHome: l.JavaHome,
+
+		ProcessProperties: properties,
 		ServerProperties: cmdline.ServerProperties(cmdline.ServerInfo{
 			Home: l.Home, Host: l.HostAddress, HostName: l.HostName,
 			Distribution: p.Distribution, Version: p.Version,

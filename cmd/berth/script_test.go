@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 			"waitfor": waitforCmd,
 			"killpid": killpidCmd,
 			"capture": captureCmd,
+			"unseen":  unseenCmd,
 		},
 	})
 }

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+
+	"berth/conf"
+	"berth/launcher"
+)
+
+// processSettings are the settings as the launcher reads them.
+type processSettings struct{ *conf.Settings }
+
+var _ launcher.Settings = processSettings{}
+
+// ProcessProperties returns what a process of these categories is given.
+func (s processSettings) ProcessProperties(ctx context.Context, categories []string) ([]launcher.Property, error) {
+	all, err := s.Settings.ProcessProperties(ctx, categories)
+	if err != nil {
+		return nil, err
+	}
+	properties := make([]launcher.Property, 0, len(all))
+	for _, p := range all {
+		if !p.Hidden() { // never on a command line
+			properties = append(properties, launcher.Property{Name: p.Name, Value: p.Value})
+		}
+	}
+	return properties, nil
+}

@@ -2,6 +2,7 @@ package shell
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,7 +42,12 @@ func (s *Shell) completions(ctx context.Context, line string) readline.Completio
 // one little time.
 func (s *Shell) Complete(ctx context.Context, line string) []Candidate {
 	words, last := lastWord(line)
-	words = withoutProgram(words)
+	return s.completeWords(ctx, words, last)
+}
+
+// completeWords does the work of Complete for a line that is parted already.
+func (s *Shell) completeWords(ctx context.Context, words []string, last string) []Candidate {
+	words = s.unalias(withoutProgram(words))
 	node := s.grammar.model
 	for len(words) > 0 && len(node.Children) > 0 {
 		if isOption(words[0]) {
@@ -57,24 +63,94 @@ func (s *Shell) Complete(ctx context.Context, line string) []Candidate {
 	if len(node.Children) > 0 && !isOption(last) && last != "-" {
 		return s.commandsOf(node, last)
 	}
-	if strings.HasPrefix(last, "-") {
-		return optionsOf(node, last)
+	if len(node.Positional) > 0 && node.Positional[0].Tag.Get("complete") == "line" {
+		if inner := lineWithin(s.grammar.command(pathOf(node)), words); len(inner) > 0 {
+			return s.completeWords(ctx, inner, last)
+		}
 	}
-	kind := ""
+	kind, option := "", ""
 	switch flag := openFlag(s.grammar, node, words); {
+	case strings.HasPrefix(last, "-"):
+		// A value joined to its option: --output=js.
+		name, value, ok := strings.Cut(last, "=")
+		if flag = flagOf(s.grammar, node, name); !ok || flag == nil {
+			return optionsOf(node, last)
+		}
+		option, last = name+"=", value
+		kind = flag.Tag.Get("complete")
 	case flag != nil:
 		kind = flag.Tag.Get("complete")
 	case len(node.Positional) > 0:
 		kind = node.Positional[0].Tag.Get("complete")
-		if kind == "command" {
+		switch kind {
+		case "command":
 			return s.manNames(words, last)
+		case "line":
+			return s.commandsOf(s.grammar.model, last)
 		}
 	default:
 		return optionsOf(node, last)
 	}
 	ctx, cancel := context.WithTimeout(client.WithoutStart(ctx), askLimit)
 	defer cancel()
-	return matching(s.named(ctx, kind, last), last)
+	all := matching(s.named(ctx, kind, last, distributionOf(s.grammar, node, words)), last)
+	for i := range all {
+		all[i].Value = option + all[i].Value
+	}
+	return all
+}
+
+// lineWithin is the command within the words of one that runs another.
+func lineWithin(c *command, words []string) []string {
+	for len(words) > 0 && isOption(words[0]) {
+		o := c.findWord(words[0])
+		if o != nil && o.kind != takesNone && !strings.Contains(words[0], "=") {
+			words = words[1:]
+		}
+		words = words[min(1, len(words)):]
+	}
+	return words
+}
+
+// distributionOf is what the words give for the distribution: of what they
+// select, names of others are not proposed.
+func distributionOf(g *grammar, node *kong.Node, words []string) string {
+	for i, word := range words {
+		if flag := flagOf(g, node, word); flag == nil || flag.Tag.Get("complete") != "distribution" {
+			continue
+		}
+		if _, value, ok := cut(word); ok {
+			return value
+		}
+		if i+1 < len(words) {
+			return words[i+1]
+		}
+	}
+	return ""
+}
+
+func pathOf(node *kong.Node) []string {
+	var path []string
+	for up := node; up.Parent != nil; up = up.Parent {
+		path = append([]string{up.Name}, path...)
+	}
+	return path
+}
+
+// flagOf is the flag that a word names, nil if it names none.
+func flagOf(g *grammar, node *kong.Node, word string) *kong.Flag {
+	if !isOption(word) {
+		return nil
+	}
+	o := g.command(pathOf(node)).findWord(word)
+	for up := node; o != nil && up != nil; up = up.Parent {
+		for _, flag := range up.Flags {
+			if flag.Name == o.name {
+				return flag
+			}
+		}
+	}
+	return nil
 }
 
 // lastWord parts a line into the words that are done and the one being typed.
@@ -107,6 +183,9 @@ func (s *Shell) commandsOf(node *kong.Node, last string) []Candidate {
 		all = append(all, Candidate{child.Name, child.Help})
 	}
 	if node == s.grammar.model {
+		for _, name := range slices.Sorted(maps.Keys(s.aliases)) {
+			all = append(all, Candidate{name, joined(s.aliases[name])})
+		}
 		all = append(all, Candidate{"exit", "leave the prompt"})
 	}
 	return matching(all, last)
@@ -143,11 +222,7 @@ func optionsOf(node *kong.Node, last string) []Candidate {
 
 // openFlag is the option whose value stands next, nil if none is open.
 func openFlag(g *grammar, node *kong.Node, words []string) *kong.Flag {
-	var path []string
-	for up := node; up.Parent != nil; up = up.Parent {
-		path = append([]string{up.Name}, path...)
-	}
-	c := g.command(path)
+	c := g.command(pathOf(node))
 	for i := len(words) - 1; i >= 0; i-- {
 		if !isOption(words[i]) {
 			continue
@@ -156,14 +231,7 @@ func openFlag(g *grammar, node *kong.Node, words []string) *kong.Flag {
 		if o == nil || o.kind == takesNone || strings.Contains(words[i], "=") || o.kind != takesList && i != len(words)-1 {
 			return nil
 		}
-		for up := node; up != nil; up = up.Parent {
-			for _, flag := range up.Flags {
-				if flag.Name == o.name {
-					return flag
-				}
-			}
-		}
-		return nil
+		return flagOf(g, node, words[i])
 	}
 	return nil
 }
@@ -180,11 +248,22 @@ func matching(all []Candidate, prefix string) []Candidate {
 	return out
 }
 
-// named are the names of a kind.
-func (s *Shell) named(ctx context.Context, kind, last string) []Candidate {
+// named are the names of a kind; those of a distribution are of the one that is
+// given, of all where it is empty.
+func (s *Shell) named(ctx context.Context, kind, last, distribution string) []Candidate {
 	switch kind {
 	case "format":
 		return []Candidate{{string(asTable), ""}, {string(asJSON), ""}, {string(asYAML), ""}}
+	case "alias action":
+		return []Candidate{{"ls", "show the aliases"}, {"del", "remove aliases"}}
+	case "alias":
+		var all []Candidate
+		for _, name := range slices.Sorted(maps.Keys(s.aliases)) {
+			all = append(all, Candidate{name, joined(s.aliases[name])})
+		}
+		return all
+	case "shell":
+		return []Candidate{{"bash", ""}, {"zsh", ""}, {"fish", ""}}
 	case "protocol":
 		return []Candidate{{"tcp", ""}, {"udp", ""}}
 	case "all":
@@ -198,7 +277,10 @@ func (s *Shell) named(ctx context.Context, kind, last string) []Candidate {
 	case "range", "port":
 		return s.rangeNames(ctx, kind)
 	case "distribution", "version", "profile", "process":
-		return s.distributionNames(ctx, kind)
+		if kind == "distribution" {
+			distribution = ""
+		}
+		return s.distributionNames(ctx, kind, distribution)
 	case "id", "pid", "ended":
 		return s.processNames(ctx, kind)
 	}
@@ -267,8 +349,8 @@ func (s *Shell) settingNames(ctx context.Context, kind string) []Candidate {
 	return all
 }
 
-func (s *Shell) distributionNames(ctx context.Context, kind string) []Candidate {
-	ds, err := s.client.Distributions(ctx, "", "")
+func (s *Shell) distributionNames(ctx context.Context, kind, distribution string) []Candidate {
+	ds, err := s.client.Distributions(ctx, distribution, "")
 	if err != nil {
 		return nil
 	}

@@ -25,7 +25,7 @@ func TestComplete(t *testing.T) {
 		name, line string
 		want       string // the values, parted by blanks
 	}{
-		{"all commands", "", "port conf deploy undeploy ls exec ps kill restart diags http logs events status script doctor echo pause man ver serve stop exit"},
+		{"all commands", "", "port conf deploy undeploy ls exec ps kill restart diags http logs events status script doctor echo pause count alias man ver serve stop exit"},
 		{"commands", "p", "port ps pause"},
 		{"a group", "port ", "add del ls archive unarchive"},
 		{"in a group", "port a", "add archive"},
@@ -56,6 +56,16 @@ func TestComplete(t *testing.T) {
 		{"folders", "script " + dir + "/f", dir + "/folder/"},
 		{"manual", "man p", "port ps pause"},
 		{"manual of a group", "man port a", "add archive"},
+		{"behind an option's =", "ps --output=j", "--output=json"},
+		{"behind the = of a letter", "exec -d=", "-d=demo"},
+		{"names of a distribution", "exec -d demo -n ", "httpServer worker"},
+		{"ranges to ask", "http check -p h", "http"},
+		{"ids to ask", "diags -i ", "1 2"},
+		{"of what is counted", "count p", "port ps pause"},
+		{"its options", "count -a 3 ps -por", "-ports"},
+		{"its values", "count ps -n h", "httpServer"},
+		{"a number to count", "count -a ", ""},
+		{"alias", "alias d", "del"},
 		{"behind a value", "port ls -n http -", "-n -o -h -cluster"},
 	}
 	d := sample(newDaemon(t))

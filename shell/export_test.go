@@ -15,6 +15,7 @@ var (
 // Description is what the help has about a command or a group.
 type Description struct {
 	Path, Help, Long string
+	Group            bool
 	Options          map[string]string
 	Examples         map[string]string
 }
@@ -25,7 +26,7 @@ func Described() []Description {
 	var walk func(node *kong.Node, path []string)
 	walk = func(node *kong.Node, path []string) {
 		p := pageOf(node)
-		d := Description{Path: strings.Join(path, " "), Help: node.Help, Long: p.long, Options: map[string]string{}, Examples: map[string]string{}}
+		d := Description{Path: strings.Join(path, " "), Help: node.Help, Long: p.long, Group: len(node.Children) > 0, Options: map[string]string{}, Examples: map[string]string{}}
 		for _, flag := range node.Flags {
 			d.Options["-"+flag.Name] = flag.Help
 		}

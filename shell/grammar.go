@@ -37,6 +37,8 @@ type commands struct {
 	Doctor   doctorCommand   `cmd:"" help:"show how disk and store are"`
 	Echo     echoCommand     `cmd:"" help:"print words"`
 	Pause    pauseCommand    `cmd:"" help:"wait for Enter"`
+	Count    countCommand    `cmd:"" help:"count what a command lists"`
+	Alias    aliasCommand    `cmd:"" help:"give a command a name of its own"`
 	Man      manCommand      `cmd:"" help:"show the manual of a command"`
 	Ver      verCommand      `cmd:"" help:"show versions"`
 	Serve    serveCommand    `cmd:"" help:"run the daemon in the foreground"`
@@ -163,6 +165,7 @@ func (g *grammar) run(ctx context.Context, s *Shell, words []string) error {
 	if len(words) == 1 && (words[0] == "--version" || words[0] == "-version") {
 		words = []string{"ver"} // what every program is asked first
 	}
+	words = s.unalias(words)
 	if len(words) > 0 && words[0] == "help" {
 		words = append(slices.Clone(words[1:]), "--help")
 	}

@@ -94,3 +94,30 @@ func TestHelp(t *testing.T) {
 		t.Errorf("help asked the daemon %q", asked)
 	}
 }
+
+// Every command takes -cluster, with hosts and without, before and behind its
+// other options.
+func TestClusterEverywhere(t *testing.T) {
+	s := shell.New(shell.Options{})
+	for _, c := range shell.Described() {
+		path := strings.Fields(c.Path)
+		for line := range c.Examples {
+			words, err := shell.Split(line, nil)
+			if err != nil || c.Path == "" || c.Group {
+				continue
+			}
+			for _, option := range [][]string{{"-cluster"}, {"-cluster=web1,web2"}, {"--cluster=web1"}} {
+				with := append(append(append([]string{}, path...), option...), words[len(path):]...)
+				if option[0] == "-cluster" && len(words) > len(path) && (words[len(path)] == "-" || !strings.HasPrefix(words[len(path)], "-")) {
+					with = append(append([]string{}, option...), words...) // a word behind it would be a host
+				}
+				if _, err := s.Normalise(with); err != nil {
+					t.Errorf("%q: %v", with, err)
+				}
+				if _, err := s.Normalise(append(words[:len(words):len(words)], option...)); err != nil {
+					t.Errorf("%s %s: %v", line, option[0], err)
+				}
+			}
+		}
+	}
+}

@@ -113,6 +113,10 @@ type outputOption struct {
 
 // list prints things: as one array of them, or by what prints their table.
 func list[T any](s *Shell, as format, things []T, asText func()) error {
+	if s.count != nil {
+		*s.count += len(things)
+		return nil
+	}
 	if as == asTable {
 		asText()
 		return nil

@@ -11,20 +11,25 @@ import (
 )
 
 type pauseCommand struct {
-	Time seconds `short:"t" placeholder:"SECONDS" help:"go on after this time, without Enter"`
+	Seconds seconds `arg:"" optional:"" help:"go on after this time, without Enter"`
+	Time    seconds `short:"t" placeholder:"SECONDS" help:"the same"`
 }
 
 func (pauseCommand) page() page {
 	return page{
-		long: `Waits until Enter is pressed, or with -t until the time is over. The end of standard input counts as Enter.`,
+		long: `Waits until Enter is pressed, or until the time is over where one is given. The end of standard input counts as Enter.`,
 		examples: []example{
 			{"pause", "wait for Enter"},
-			{"pause -t 2.5", "wait two and a half seconds"},
+			{"pause 2.5", "wait two and a half seconds"},
 		},
 	}
 }
 
 func (c *pauseCommand) run(ctx context.Context, s *Shell) error {
+	if c.Seconds > 0 && c.Time > 0 {
+		return &UsageError{Text: "the time is given twice"}
+	}
+	c.Time = max(c.Time, c.Seconds)
 	if c.Time > 0 {
 		select {
 		case <-time.After(time.Duration(float64(c.Time) * float64(time.Second))):
@@ -34,7 +39,7 @@ func (c *pauseCommand) run(ctx context.Context, s *Shell) error {
 		}
 	}
 	if s.stdin {
-		return &UsageError{Text: "commands are read from standard input, so nobody can press Enter: use -t SECONDS"}
+		return &UsageError{Text: "commands are read from standard input, so nobody can press Enter: give the seconds"}
 	}
 	if s.opts.IsTerminal(s.opts.In) {
 		s.note("press Enter to go on")

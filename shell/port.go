@@ -185,7 +185,7 @@ func (c *portLsCommand) run(ctx context.Context, s *Shell) error {
 // noneMatch tells people that a list is empty, and why. Programs read [].
 func (s *Shell) noneMatch(as format, n int, pattern, noun, otherwise string) {
 	switch {
-	case n > 0 || as != asTable:
+	case n > 0 || as != asTable || s.count != nil:
 	case pattern != "":
 		s.note("no %s matches %s", noun, pattern)
 	case otherwise != "":

@@ -113,7 +113,7 @@ func (s *Shell) plainPrompt(ctx context.Context) error {
 
 // promptLine runs a line and tells whether it leaves the prompt.
 func (s *Shell) promptLine(ctx context.Context, line string) (leave bool) {
-	words, err := split(line, nil)
+	words, err := split(line, s.loadedVariable)
 	if err != nil {
 		s.report(&UsageError{Text: err.Error()})
 		return false

@@ -139,12 +139,19 @@ func isLeave(words []string) bool {
 	return len(words) == 1 && (words[0] == "exit" || words[0] == "quit")
 }
 
+// loadedVariable is the value of a name that conf load loaded. At the prompt
+// there are no others: who types a $ there means it.
+func (s *Shell) loadedVariable(name string) (string, bool) {
+	v, ok := s.loaded[name]
+	return v, ok
+}
+
 // variable is the value of a name in a script line.
 func (s *Shell) variable(name string) (string, bool) {
 	if v, ok := s.opts.Variables[name]; ok {
 		return v, true
 	}
-	if v, ok := s.loaded[name]; ok {
+	if v, ok := s.loadedVariable(name); ok {
 		return v, true
 	}
 	if name == "corus.server.host" {

@@ -75,7 +75,12 @@ type Shell struct {
 	out *output
 	err io.Writer
 
-	loaded map[string]string // what conf load loaded
+	loaded  map[string]string   // what conf load loaded
+	aliases map[string][]string // the words that each stands for
+
+	// count is where lists add how long they are in place of being printed, nil
+	// where they are printed.
+	count *int
 
 	// depth counts the scripts within scripts; stdin says that commands are
 	// being read from In; prompting says that a prompt is up.

@@ -110,7 +110,7 @@ func late(p Process, lacking string) string {
 		if port.State == PortStolen {
 			state = ", where another process listens"
 		}
-		ports = append(ports, fmt.Sprintf("%s port %d%s", port.Range, port.Number, state))
+		ports = append(ports, port.String()+state)
 	}
 	if len(ports) == 0 {
 		return fmt.Sprintf("%s is %s", p.Title(), p.Status)

@@ -37,6 +37,10 @@ type ExecRequest struct {
 	// Instances is how many of each; 0 means 1.
 	Instances int
 
+	// Stable says that each instance gets the ports that it had last, where they
+	// are free; without it the policy of the ranges counts alone.
+	Stable bool
+
 	// Wait is how long to wait until every process listens on its ports; 0
 	// means not to wait.
 	Wait time.Duration
@@ -205,8 +209,8 @@ func profiles(p *descriptor.Process) string {
 // check looks at one target.
 func (l *Launcher) check(t definition, instances int) (warnings []string, err error) {
 	for _, port := range t.process.Ports {
-		if _, err := l.Leases.Range(port.Name); err != nil {
-			return nil, fmt.Errorf("process %q needs a port of range %q: %w: add it (berth port add -n %s -min … -max …)", t.process.Name, port.Name, lease.ErrRangeNotFound, port.Name)
+		if err := l.checkNeed(t.process.Name, port, instances); err != nil {
+			return nil, err
 		}
 	}
 	if most := t.process.MaxInstances; most > 0 {
@@ -267,11 +271,14 @@ func (l *Launcher) layOut(r ExecRequest, targets []definition) (processes []Proc
 				Profile: r.Profile, Name: t.process.Name, Instance: i, Status: Starting,
 			}
 			id++
-			for _, port := range t.process.Ports {
-				requests = append(requests, lease.Request{
-					Range:  port.Name,
-					Holder: lease.Holder{Kind: lease.Process, Name: p.Title(), Process: p.ID},
-				})
+			preferred := make([]int, len(t.process.Ports))
+			if r.Stable {
+				preferred = l.lastPorts(p, t.process.Ports)
+			}
+			for k, port := range t.process.Ports {
+				q := requestFor(port, p)
+				q.Prefer = preferred[k]
+				requests = append(requests, q)
 			}
 			processes = append(processes, p)
 			definitions = append(definitions, t)

@@ -31,7 +31,7 @@ type handover []handed
 // handed is the socket of one port.
 type handed struct {
 	socketKey
-	name string // of the range
+	name string // the port's label
 	file *os.File
 }
 
@@ -58,14 +58,10 @@ func (k socketKey) endsWithExec() bool { return k.how == descriptor.Hold && k.pr
 
 // handoffs are the ports of a process that are handed over to it.
 func handoffs(p Process, d *descriptor.Process) (h handover) {
-	for _, need := range d.Ports {
-		if need.Handoff == "" {
-			continue
-		}
-		for _, port := range p.Ports {
-			if port.Range == need.Name {
-				h = append(h, handed{socketKey: socketKey{need.Handoff, port.Protocol, port.Number}, name: port.Range})
-				break
+	for i, g := range groups(d.Ports, p.Ports) {
+		for _, port := range g {
+			if how := d.Ports[i].Handoff; how != "" {
+				h = append(h, handed{socketKey: socketKey{how, port.Protocol, port.Number}, name: port.Label()})
 			}
 		}
 	}
@@ -197,13 +193,7 @@ func (l *Launcher) handOver(ctx context.Context, plan *lease.Plan, processes []P
 // layPorts gives processes the ports of planned leases, in their order.
 func layPorts(processes []Process, definitions []definition, leases []lease.Lease) {
 	for i := range processes {
-		p := &processes[i]
-		p.Ports = nil
-		for range definitions[i].process.Ports {
-			held := leases[0]
-			leases = leases[1:]
-			p.Ports = append(p.Ports, Port{Range: held.Range, Protocol: held.Protocol, Number: held.Port, Lease: held.ID, State: PortLeased})
-		}
+		processes[i].Ports, leases = portsOf(definitions[i].process.Ports, leases)
 	}
 }
 

@@ -143,6 +143,15 @@ func program(what string) {
 			os.Exit(3)
 		}
 		select {}
+	case "media": // binds the four UDP ports from its first one on
+		first, _ := strconv.Atoi(os.Getenv("PORT"))
+		for port := first; port < first+4; port++ {
+			if _, err := net.ListenPacket("udp", "127.0.0.1:"+strconv.Itoa(port)); err != nil {
+				fmt.Println(err)
+				os.Exit(3)
+			}
+		}
+		select {}
 	case "idle": // never listens
 		fmt.Println("idle")
 		select {}

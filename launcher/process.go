@@ -75,12 +75,31 @@ type Process struct {
 
 // Port is a port that a process has leased.
 type Port struct {
+	// Range is the range that it was leased from; empty where it was asked for
+	// directly and lies in none. It has a Name of its own then.
 	Range    string         `json:"range"`
+	Name     string         `json:"name,omitempty"`
 	Protocol lease.Protocol `json:"protocol"`
 	Number   int            `json:"port"`
 	Lease    lease.ID       `json:"lease"`
 	// State is observed, not stored.
 	State PortState `json:"-"`
+}
+
+// Label is what the process knows the port by: its range's name, or its own.
+func (p Port) Label() string {
+	if p.Range == "" {
+		return p.Name
+	}
+	return p.Range
+}
+
+// String names the port for people: http port 8080.
+func (p Port) String() string {
+	if label := p.Label(); p.Range != "" {
+		return fmt.Sprintf("%s port %d", label, p.Number)
+	}
+	return fmt.Sprintf("port %d", p.Number)
 }
 
 // Exit tells how a process ended.

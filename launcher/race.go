@@ -70,6 +70,8 @@ func (u *unit) losesRace(ctx context.Context, p Process) (lost bool, why string)
 	switch {
 	case errors.Is(err, lease.ErrRangeFull), errors.Is(err, lease.ErrRangeNotFound):
 		return false, text + ", and no other can be leased: " + err.Error()
+	case errors.Is(err, lease.ErrInUse), errors.Is(err, lease.ErrPrivileged), errors.Is(err, lease.ErrAssigned):
+		return false, text + ", and no other will do: it was asked for by its number"
 	case err != nil:
 		u.l.Logger.Error("cannot lease another port for a process that lost one", "process", p.Title(), "error", err)
 		return false, ""
@@ -88,30 +90,57 @@ func (u *unit) losesRace(ctx context.Context, p Process) (lost bool, why string)
 // process has left behind itself, and what the daemon holds for it, is not
 // something else. Without such a port the plan is nil.
 func (u *unit) planInstead(ctx context.Context, p Process, ports []Port) (plan *lease.Plan, text string, err error) {
-	wanted := make(map[lease.ID]bool)
+	wanted := make(map[lease.ID]Port)
 	for _, port := range ports {
-		wanted[port.Lease] = true
+		wanted[port.Lease] = port
 	}
-	var replaced []lease.Replacement
-	for _, held := range u.l.Leases.ByProcess(p.ID) { // one may have been released by hand
-		if wanted[held.ID] {
-			replaced = append(replaced, lease.Replacement{
-				IDs: []lease.ID{held.ID}, Request: lease.Request{Range: held.Range, Protocol: held.Protocol, Holder: held.Holder},
-			})
-		}
-	}
+	replaced := u.replacements(p, wanted)
 	if len(replaced) == 0 {
 		return nil, "", nil
 	}
 	var taken []string
 	plan, err = u.l.Leases.PlanInstead(ctx, replaced, func(l lease.Lease, aside lease.SetAside) bool {
+		port, ok := wanted[l.ID]
+		if !ok {
+			return false // another one of a block
+		}
 		if u.isOurs(p, aside.PID) || aside.PID == os.Getpid() && u.handover.has(l) {
 			return false
 		}
-		taken = append(taken, fmt.Sprintf("%s port %d was taken before it could listen (%s)", l.Range, l.Port, aside.Reason))
+		taken = append(taken, fmt.Sprintf("%v was taken before it could listen (%s)", port, aside.Reason))
 		return true
 	})
 	return plan, strings.Join(taken, ", "), err
+}
+
+// replacements are the leases of those needs of a process of which at least one
+// port may be replaced, and what is asked for in their place. Of a need that has
+// lost a lease otherwise, as where one was released by hand, there is none.
+func (u *unit) replacements(p Process, wanted map[lease.ID]Port) (list []lease.Replacement) {
+	d, err := u.l.definitionOf(p)
+	if err != nil {
+		return nil
+	}
+	held := make(map[lease.ID]bool)
+	for _, l := range u.l.Leases.ByProcess(p.ID) {
+		held[l.ID] = true
+	}
+	for i, g := range groups(d.process.Ports, p.Ports) {
+		r := lease.Replacement{Request: requestFor(d.process.Ports[i], p)}
+		any := false
+		for _, port := range g {
+			if _, ok := wanted[port.Lease]; ok {
+				any = true
+			}
+			if held[port.Lease] {
+				r.IDs = append(r.IDs, port.Lease)
+			}
+		}
+		if any && len(r.IDs) == len(g) {
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
 // failed reports whether the incarnation that is gone ended as programs end
@@ -162,10 +191,13 @@ func (u *unit) move(p *Process, plan *lease.Plan, why string) {
 	ports := append([]Port(nil), p.Ports...)
 	for i, port := range ports {
 		if l, ok := made[port.Lease]; ok {
-			ports[i].Number, ports[i].Lease = l.Port, l.ID
+			ports[i].Range, ports[i].Number, ports[i].Lease = l.Range, l.Port, l.ID
 			u.l.Logger.Warn("a port was taken before the process could listen; it starts again on another one", "process", p.Title(),
-				"range", port.Range, "taken", port.Number, "port", l.Port, "why", why, "retry", p.Retries)
+				"name", port.Label(), "taken", port.Number, "port", l.Port, "why", why, "retry", p.Retries)
 		}
+	}
+	if d, err := u.l.definitionOf(*p); err == nil {
+		nameDirect(d.process.Ports, ports)
 	}
 	p.Ports = ports
 }

@@ -168,6 +168,8 @@ func (l *Launcher) askWho(pid int) (Process, error) {
 		return Process{}, fmt.Errorf("it has the environment of another process (pid %d), as its children do", p.Identity.PID)
 	case !descriptor.IsName(p.Distribution) || !descriptor.IsName(p.Version) || !descriptor.IsName(p.Name) || !descriptor.IsName(p.Profile):
 		return Process{}, errors.New("the record in its environment has names that nothing can have")
+	case slices.ContainsFunc(p.Ports, func(port Port) bool { return port.Range == "" && !descriptor.IsName(port.Name) }):
+		return Process{}, errors.New("the record in its environment has a port without a name")
 	case environ["BERTH_STATE_ID"] != l.StateID || environ["BERTH_PROCESS_ID"] != strconv.Itoa(p.ID) || p.Status != Starting:
 		return Process{}, errors.New("the record in its environment is not that of its id")
 	}
@@ -328,7 +330,7 @@ func (l *Launcher) lostDistribution(ctx context.Context, p Process) (store.Batch
 func (l *Launcher) noteRebuilt(c *claim) {
 	var ports []string
 	for _, port := range c.process.Ports {
-		ports = append(ports, fmt.Sprintf("%s port %d", port.Range, port.Number))
+		ports = append(ports, port.String())
 	}
 	line := fmt.Sprintf("%s, pid %d", c.process.Title(), c.pid)
 	if len(ports) > 0 {

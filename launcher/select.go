@@ -77,6 +77,6 @@ func (s Selector) selects(p Process, rangePattern, portPattern string) bool {
 		}
 	}
 	return s.Port == "" || slices.ContainsFunc(p.Ports, func(port Port) bool {
-		return lease.Match(rangePattern, port.Range) && lease.Match(portPattern, strconv.Itoa(port.Number))
+		return lease.Match(rangePattern, port.Label()) && lease.Match(portPattern, strconv.Itoa(port.Number))
 	})
 }

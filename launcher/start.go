@@ -122,9 +122,9 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 // command makes arguments and environment of a process; properties are its own,
 // extra is what the environment has besides.
 func (l *Launcher) command(p Process, d definition, properties []cmdline.Property, extra []string) (cmdline.Command, error) {
-	ports := make([]cmdline.Port, len(p.Ports))
-	for i, port := range p.Ports {
-		ports[i] = cmdline.Port{Name: port.Range, Protocol: string(port.Protocol), Number: port.Number}
+	var ports []cmdline.Port
+	for _, g := range groups(d.process.Ports, p.Ports) {
+		ports = append(ports, cmdline.Port{Name: g[0].Label(), Protocol: string(g[0].Protocol), Number: g[0].Number, Count: len(g)})
 	}
 	return cmdline.Build(cmdline.Input{
 		Starter:  *d.starter,

@@ -19,13 +19,13 @@ func (l *Launcher) tell(before, now Process) {
 		if i >= len(before.Ports) || before.Ports[i].State == port.State || before.Identity != now.Identity {
 			continue
 		}
-		text := fmt.Sprintf("%s listens on %s", now.Title(), portName(port))
+		text := fmt.Sprintf("%s listens on %s", now.Title(), port.String())
 		switch port.State {
 		case PortListening:
 		case PortStolen:
-			text = fmt.Sprintf("another process listens on %s of %s", portName(port), now.Title())
+			text = fmt.Sprintf("another process listens on %s of %s", port.String(), now.Title())
 		default:
-			text = fmt.Sprintf("%s listens no more on %s", now.Title(), portName(port))
+			text = fmt.Sprintf("%s listens no more on %s", now.Title(), port.String())
 		}
 		l.Events.Add("process", string(port.State), strconv.Itoa(now.ID), text)
 	}
@@ -42,7 +42,7 @@ func (l *Launcher) tellStatus(p Process) {
 		text = "starts"
 		var ports []string
 		for _, port := range p.Ports {
-			ports = append(ports, portName(port))
+			ports = append(ports, port.String())
 		}
 		if len(ports) > 0 {
 			text += " on " + strings.Join(ports, ", ")
@@ -64,11 +64,6 @@ func (l *Launcher) tellStatus(p Process) {
 		text = "is " + string(p.Status)
 	}
 	l.Events.Add("process", string(p.Status), strconv.Itoa(p.ID), p.Title()+" "+text)
-}
-
-// portName names a port of a process for people: http port 8080.
-func portName(p Port) string {
-	return strings.TrimSpace(fmt.Sprintf("%s port %d", p.Range, p.Number))
 }
 
 // howEnded says how a process ended, and why.

@@ -12,7 +12,6 @@ import (
 
 func always(lease.Lease, lease.SetAside) bool { return true }
 
-
 // oneEach asks for another port of its range in place of each lease.
 func oneEach(leases []lease.Lease) (list []lease.Replacement) {
 	for _, l := range leases {

@@ -24,7 +24,8 @@ type Options struct {
 	// Host names this host: letters, digits, '.', '_' and '-'. Default "local".
 	Host string
 
-	// Prober tells whether a port can be bound. Default: SystemProber().
+	// Prober tells whether a port can be bound. Default: SystemProber(). Unless it
+	// is a Chooser, the system is asked where it is to choose a port.
 	Prober Prober
 
 	// Picker chooses a port. Default: Lowest().
@@ -47,13 +48,14 @@ type Options struct {
 // Manager leases the ports of ranges. Its methods may be called from many
 // goroutines. It has none of its own: whoever opens it calls Run.
 type Manager struct {
-	store  store.Store
-	host   string
-	prober Prober
-	finder Finder
-	now    func() time.Time
-	events *event.Log
-	log    *slog.Logger
+	store   store.Store
+	host    string
+	prober  Prober
+	chooser Chooser
+	finder  Finder
+	now     func() time.Time
+	events  *event.Log
+	log     *slog.Logger
 
 	// ranging is held while ranges change: they change one after the other.
 	ranging gate
@@ -141,6 +143,10 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 		byID:       make(map[ID]*slot),
 		byProcess:  make(map[int][]*slot),
 		unsettled:  make(map[*slot]struct{}),
+	}
+	m.chooser = systemProber{}
+	if c, ok := o.Prober.(Chooser); ok {
+		m.chooser = c
 	}
 	for i := range m.tables {
 		m.tables[i].free.fill()

@@ -24,6 +24,9 @@ type Plan struct {
 	// plain says that each request is for any one port of a range.
 	plain bool
 
+	// refused says that a port was refused since all were picked together.
+	refused bool
+
 	// ends are leases that the plan ends, and instead the ids of those in whose
 	// place its leases are, in their order: of PlanInstead.
 	ends    []*slot
@@ -121,7 +124,15 @@ func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
 // it cannot be filled, all of its ports are given back.
 func (m *Manager) fill(ctx context.Context, p *Plan, missing []int, again bool) error {
 	for ; ; again = true {
-		if err := m.pick(ctx, p, missing); err != nil {
+		err := m.pick(ctx, p, missing)
+		if errors.Is(err, errAfresh) {
+			missing = make([]int, len(p.requests))
+			for i := range missing {
+				missing[i] = i
+			}
+			err = m.pick(ctx, p, missing)
+		}
+		if err != nil {
 			m.giveBack(p)
 			return err
 		}
@@ -187,6 +198,7 @@ func (m *Manager) Refuse(ctx context.Context, p *Plan, protocol Protocol, port i
 // of that request. The error is that of a request for which no others will do.
 // The lock is held.
 func (m *Manager) refuse(p *Plan, i int, refused *slot, blocked *SetAside) error {
+	p.refused = true
 	refused.blocked = blocked
 	for k, s := range p.of(i) {
 		m.end(s)
@@ -203,7 +215,10 @@ func (m *Manager) refuse(p *Plan, i int, refused *slot, blocked *SetAside) error
 func (m *Manager) pick(ctx context.Context, p *Plan, missing []int) error {
 	for {
 		r, err := m.pickFree(p, missing)
-		if !errors.Is(err, errBlocked) {
+		switch {
+		case errors.Is(err, errSystem):
+			return m.pickSystem(p, missing)
+		case !errors.Is(err, errBlocked):
 			return err
 		}
 		if p.rechecked == nil {
@@ -219,6 +234,13 @@ func (m *Manager) pick(ctx context.Context, p *Plan, missing []int) error {
 // errBlocked says that a range has no free port, and others that looking again
 // could make available.
 var errBlocked = errors.New("ports are blocked")
+
+// errAfresh says that the plan's ports were given back, for all to be picked
+// together again.
+var errAfresh = errors.New("pick afresh")
+
+// errSystem says that what is missing is for the system to choose.
+var errSystem = errors.New("the system is to choose")
 
 // pickFree picks ports for the missing requests that have none yet. With
 // errBlocked comes the interval to look at again, and the plan keeps the ports
@@ -244,11 +266,16 @@ func (m *Manager) pickFree(p *Plan, missing []int) (Range, error) {
 		missing = slices.Clone(missing)
 		slices.SortStableFunc(missing, func(a, b int) int { return p.requests[a].compare(&p.requests[b]) })
 	}
+	system := false
 	for _, i := range missing {
 		if p.of(i)[0] != nil {
 			continue
 		}
 		q := &p.requests[i]
+		if q.System {
+			system = true
+			continue
+		}
 		r, err := m.span(q)
 		if err != nil {
 			return r, err
@@ -265,7 +292,40 @@ func (m *Manager) pickFree(p *Plan, missing []int) (Range, error) {
 		}
 		m.mark(p, i, r, port, now)
 	}
+	if system {
+		return Range{}, errSystem
+	}
 	return Range{}, nil
+}
+
+// maxChosen is how many ports of the system's choice are looked at before that
+// is given up.
+const maxChosen = 256
+
+// pickSystem gives the missing requests ports that the system chooses.
+func (m *Manager) pickSystem(p *Plan, missing []int) error {
+	now := m.now().UTC().Round(0)
+	for _, i := range missing {
+		q := &p.requests[i]
+		for tried := 0; p.of(i)[0] == nil; tried++ {
+			if tried == maxChosen {
+				return stated(ErrRangeFull, "none of %d ports that the system chose is free and in no range", maxChosen)
+			}
+			m.mu.Lock()
+			r := m.directSpan(q)
+			m.mu.Unlock()
+			port, err := m.chooser.Choose(r.Protocol)
+			if err != nil {
+				return err
+			}
+			m.mu.Lock()
+			if m.table(r.Protocol).free.Has(port) && m.rangeOver(r.Protocol, port).Name == "" {
+				m.mark(p, i, r, port, now)
+			}
+			m.mu.Unlock()
+		}
+	}
+	return nil
 }
 
 // isPinned reports whether another request of a plan will take no other ports
@@ -301,8 +361,15 @@ func (m *Manager) mark(p *Plan, i int, r Range, first int, now time.Time) {
 }
 
 // lacking says why a request of a plan cannot have ports, and gives back those
-// of the plan. The lock is held.
+// of the plan. It is errAfresh where the others have ports that were picked
+// before one was refused: they may be in the way of a block. The lock is held.
 func (m *Manager) lacking(p *Plan, q *Request, r Range) error {
+	if p.refused && p.first != nil {
+		p.refused = false
+		m.giveBackLocked(p)
+		p.done = false
+		return errAfresh
+	}
 	if q.Port != 0 {
 		err := m.conflict(p, r)
 		m.giveBackLocked(p)

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,6 +14,12 @@ type Prober interface {
 	// is ErrPrivileged if this process may not bind it, and another error if
 	// that cannot be told. It is never called for one port twice at the same time.
 	Probe(protocol Protocol, port int) error
+}
+
+// Chooser has the system choose a port that can be bound on all addresses. A
+// Prober may be one.
+type Chooser interface {
+	Choose(protocol Protocol) (port int, err error)
 }
 
 // SystemProber binds the port, of IPv4 and IPv6 together, and lets go of it:
@@ -40,6 +47,26 @@ func (systemProber) Probe(p Protocol, port int) error {
 		return nil
 	}
 	return bindError("probe", p, port, err)
+}
+
+// Choose binds port 0 and lets go of what that was.
+func (systemProber) Choose(p Protocol) (int, error) {
+	fd, err := bind(p, 0, bindOptions{})
+	if err != nil {
+		return 0, fmt.Errorf("have the system choose a %s port: %w", p, err)
+	}
+	defer unix.Close(fd)
+	address, err := unix.Getsockname(fd)
+	if err != nil {
+		return 0, fmt.Errorf("getsockname: %w", err)
+	}
+	switch a := address.(type) {
+	case *unix.SockaddrInet6:
+		return a.Port, nil
+	case *unix.SockaddrInet4:
+		return a.Port, nil
+	}
+	return 0, fmt.Errorf("getsockname: an address of another family: %T", address)
 }
 
 // bindProbe binds the port and lets go of it. With reuse it sets SO_REUSEADDR

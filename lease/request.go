@@ -30,6 +30,10 @@ type Request struct {
 	// be bound: the one that the holder had last.
 	Prefer int
 
+	// System says that the system chooses the port, as for a socket that is bound
+	// to port 0, but none that lies in a range. It stands alone, but for Prefer.
+	System bool
+
 	Holder Holder
 }
 
@@ -43,7 +47,7 @@ func (q *Request) isDirect() bool { return q.Range == "" }
 
 // isPlain reports whether any one port of a range will do.
 func (q *Request) isPlain() bool {
-	return q.Count <= 1 && q.Port == 0 && q.Prefer == 0 && q.Min == 0 && q.Max == 0 && q.Range != ""
+	return q.Count <= 1 && q.Port == 0 && q.Prefer == 0 && q.Min == 0 && q.Max == 0 && !q.System && q.Range != ""
 }
 
 // compare orders requests as their ports are picked: pinned ones, then the
@@ -65,6 +69,8 @@ func (q *Request) what() string {
 		return fmt.Sprintf("ports %d-%d", q.Port, q.Port+q.count()-1)
 	case q.Port != 0:
 		return fmt.Sprintf("port %d", q.Port)
+	case q.System:
+		return "a port that the system chooses"
 	case q.isDirect():
 		return fmt.Sprintf("%s of %d-%d", count(q.count()), q.Min, q.Max)
 	case q.count() > 1:
@@ -98,6 +104,10 @@ func (q *Request) validate() error {
 		return stated(ErrRequest, "an interval of ports needs both ends, it has %d and %d", q.Min, q.Max)
 	case q.Max < q.Min:
 		return stated(ErrRequest, "an interval of ports from %d to %d: its end is below its beginning", q.Min, q.Max)
+	case q.System:
+		if q.Range != "" || q.Port != 0 || q.Min != 0 || q.count() > 1 {
+			return stated(ErrRequest, "a port that the system chooses is a single one of no range")
+		}
 	case q.isDirect() && q.Port == 0 && q.Min == 0:
 		return stated(ErrRequest, "neither a range nor a port is asked for")
 	}
@@ -152,6 +162,9 @@ func (m *Manager) directSpan(q *Request) Range {
 	if q.Port != 0 {
 		r.Min, r.Max = q.Port, q.Port+q.count()-1
 	}
+	if q.System {
+		r.Min, r.Max = MinPort, MaxPort
+	}
 	if m.elsewhere > 0 {
 		for _, other := range m.ranges {
 			if other.Scope == ClusterScope && other.Overlaps(r) {
@@ -200,7 +213,7 @@ func (m *Manager) choose(q *Request, r Range) (port int, ok bool) {
 // lock is held.
 func (m *Manager) prefers(q *Request, r Range) bool {
 	n := q.count()
-	if q.Prefer == 0 || q.Prefer < r.Min || q.Prefer+n-1 > r.Max {
+	if q.Prefer == 0 || q.Prefer < r.Min || q.Prefer+n-1 > r.Max || q.System && m.rangeOver(r.Protocol, q.Prefer).Name != "" {
 		return false
 	}
 	_, ok := m.table(r.Protocol).free.Run(q.Prefer, q.Prefer+n-1, n)

@@ -32,6 +32,7 @@ func TestBlocks(t *testing.T) {
 		{name: "past what is leased", leased: []int{20101}, requests: []lease.Request{{Range: "rtp", Count: 2}}, want: []int{20102, 20103}},
 		{name: "past what is bound", busy: []int{20101}, requests: []lease.Request{{Range: "rtp", Count: 2}}, want: []int{20102, 20103}},
 		{name: "past what is bound, ones of 1", busy: []int{20101, 20102}, requests: []lease.Request{{Range: "rtp", Count: 1}, {Range: "rtp", Count: 1}}, want: []int{20100, 20103}},
+		{name: "past what is bound, two of them", busy: []int{20200}, requests: []lease.Request{{Range: "wide", Count: 2}, {Range: "wide", Count: 2}}, want: []int{20201, 20202, 20203, 20204}},
 		{name: "before a single one", requests: []lease.Request{{Range: "rtp"}, {Range: "rtp", Count: 3}}, want: []int{20103, 20100, 20101, 20102}},
 		{name: "in the order of the requests", requests: []lease.Request{{Range: "rtp", Count: 2}, {Range: "rtp", Count: 2}}, want: []int{20100, 20101, 20102, 20103}},
 		{name: "there are enough, not in a row", leased: []int{20101}, busy: []int{20103}, requests: []lease.Request{{Range: "rtp", Count: 2}},
@@ -45,7 +46,7 @@ func TestBlocks(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			f := open(t)
-			f.add(t, rtp)
+			f.add(t, rtp, lease.Range{Name: "wide", Min: 20200, Max: 20204, Protocol: lease.UDP})
 			for _, port := range test.leased {
 				_, err := f.Acquire(t.Context(), lease.Request{Port: port, Protocol: lease.UDP, Holder: by(fmt.Sprintf("holder-%d #%d", port, port), port)})
 				must(t, err)

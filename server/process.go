@@ -198,7 +198,7 @@ func (s *Server) apiProcess(p launcher.Process) api.Process {
 		StartedAt:    p.StartedAt,
 		Ports: list(p.Ports, func(port launcher.Port) api.ProcessPort {
 			return api.ProcessPort{
-				Name:     port.Range,
+				Name:     port.Label(),
 				Protocol: string(port.Protocol),
 				Port:     port.Number,
 				State:    string(port.State),

@@ -15,7 +15,8 @@ type Property = descriptor.Property
 type Port struct {
 	Name     string // of the range
 	Protocol string // tcp or udp
-	Number   int    // 1–65535
+	Number   int    // 1–65535; of several contiguous ones the first
+	Count    int    // how many there are; 0 means 1
 }
 
 // ServerInfo is what a process is told of the server, its distribution and

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -160,10 +161,44 @@ func (a *Archive) readZip(size int64) error {
 				return err
 			}
 			a.items, a.Distribution = items, d
-			return nil
+			return a.checkMagnets()
 		}
 	}
 	return missing(items)
+}
+
+// checkMagnets reads the magnet files that the descriptor names, where that can
+// be told before a process starts. One that cannot be started is refused.
+func (a *Archive) checkMagnets() error {
+	seen := map[string]bool{}
+	for _, p := range a.Distribution.Processes {
+		for _, s := range p.Starters {
+			name := path.Clean(strings.TrimPrefix(s.MagnetFile, "${user.dir}/"))
+			if s.Kind != Magnet || strings.Contains(name, "$") || path.IsAbs(name) || seen[name] {
+				continue
+			}
+			seen[name] = true
+			i := slices.IndexFunc(a.items, func(it item) bool { return it.name == name && it.file != nil })
+			if i < 0 {
+				a.Distribution.Warnings = append(a.Distribution.Warnings,
+					fmt.Sprintf("process %s: magnet (profile %s): there is no file %s in the archive", quote(p.Name), quote(s.Profile), quote(name)))
+				continue
+			}
+			r, err := a.items[i].file.Open()
+			if err != nil {
+				return damagedEntry(name, err)
+			}
+			_, err = ParseMagnet(r)
+			r.Close()
+			if errors.Is(err, ErrInvalid) {
+				return prefixed(cut(name), err)
+			}
+			if err != nil {
+				return damagedEntry(name, err)
+			}
+		}
+	}
+	return nil
 }
 
 func readDescriptor(f *zip.File) (*Distribution, error) {

@@ -263,7 +263,7 @@ func TestExecRefusals(t *testing.T) {
 		{"no such program for one of several", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "partOf*", Profile: "test", Instances: 4}, launcher.ErrExecFailed, []string{`"partOf2"`, "no-such-program-at-all"}},
 		{"a folder as the program", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "folder", Profile: "test"}, launcher.ErrExecFailed, []string{"/etc"}},
 		{"a circle of variables", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "circle", Profile: "test"}, nil, []string{`"circle"`, "a → a"}},
-		{"magnet", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "magnet", Profile: "test"}, launcher.ErrUnsupported, []string{"magnet"}},
+		{"magnet", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "magnet", Profile: "test"}, launcher.ErrExecRefused, []string{"magnet", "m.xml", "is not there"}},
 		{"too many instances", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "few", Profile: "test", Instances: 3}, launcher.ErrExecRefused, []string{"2"}},
 		{"negative instances", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "p", Profile: "test", Instances: -1}, launcher.ErrInvalid, []string{"-1"}},
 		{"one of several names", launcher.ExecRequest{Distribution: "demo", Version: "1.0", Name: "[", Profile: "test"}, launcher.ErrProcessNotFound, nil},

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 	case err != nil:
 		return nil, nil, fmt.Errorf("%w: %w", ErrExecRefused, err)
 	}
-	path, err := lookPath(cmd.Args[0], cmd.Env, d.distribution.Dir)
+	path, err := lookPath(cmd.Args[0], cmd.Env, cmd.Dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: process %q: %w", ErrExecFailed, p.Name, err)
 	}
@@ -69,6 +70,9 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 		return nil, nil, err
 	}
 	if err := failpoint.Fail("exec/folder"); err != nil {
+		return nil, nil, err
+	}
+	if err := l.writeHidden(p.ID, cmd.Hidden); err != nil {
 		return nil, nil, err
 	}
 	out, err := os.OpenFile(l.outputFile(p.ID), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -84,7 +88,7 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 		defer in.Close()
 	}
 	command := gate.Command{
-		Path: path, Args: cmd.Args, Env: cmd.Env, Dir: d.distribution.Dir,
+		Path: path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir,
 		Files: []*os.File{in, out, out}, Group: together,
 	}
 	if files := h.files(); len(files) > 0 {
@@ -127,10 +131,14 @@ func (l *Launcher) command(p Process, d definition, properties []cmdline.Propert
 		ports = append(ports, cmdline.Port{Name: g[0].Label(), Protocol: string(g[0].Protocol), Number: g[0].Number, Count: len(g)})
 	}
 	return cmdline.Build(cmdline.Input{
-		Starter:  *d.starter,
-		Process:  p.Name,
-		UserDir:  d.distribution.Dir,
-		JavaHome: l.JavaHome,
+		Starter:   *d.starter,
+		Process:   p.Name,
+		UserDir:   d.distribution.Dir,
+		Cwd:       d.process.Cwd,
+		JavaHome:  l.JavaHome,
+		Instance:  p.Instance,
+		InjectEnv: slices.ContainsFunc(d.process.Ports, func(port descriptor.Port) bool { return port.InjectEnv }),
+		Container: containerName(l.StateID, p.ID),
 
 		ProcessProperties: properties,
 		ServerProperties: cmdline.ServerProperties(cmdline.ServerInfo{
@@ -146,8 +154,44 @@ func (l *Launcher) command(p Process, d definition, properties []cmdline.Propert
 			"BERTH_HOME=" + l.Home, "BERTH_SOCKET=" + l.Socket,
 			"BERTH_STATE_ID=" + l.StateID, "BERTH_PROCESS_ID=" + strconv.Itoa(p.ID),
 		}, extra...),
-		Jars: listJars,
+		Jars:   listJars,
+		Magnet: d.distribution.readMagnet,
 	})
+}
+
+// writeHidden puts the properties that nobody else may see into the folder of a
+// process, where it finds them before its first instruction.
+func (l *Launcher) writeHidden(id int, hidden []cmdline.Property) error {
+	name := filepath.Join(l.Dir(id), cmdline.HiddenFile)
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(hidden) == 0 {
+		return nil
+	}
+	return os.WriteFile(name, cmdline.HiddenText(hidden), 0o600)
+}
+
+// containerName names the container of a process, so that those of several
+// state folders on a machine have different names.
+func containerName(state string, id int) string {
+	return "berth-" + state[:min(len(state), 8)] + "-" + strconv.Itoa(id)
+}
+
+// readMagnet reads a magnet file of the distribution.
+func (d *deployed) readMagnet(name string) (*descriptor.MagnetFile, error) {
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(d.Dir, name)
+	}
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("it is not there (looked for %s)", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return descriptor.ParseMagnet(f)
 }
 
 // listJars lists the .jar and .zip files of a folder and the folders below it,

@@ -2,6 +2,8 @@ package cmdline
 
 import (
 	"fmt"
+	"path"
+	"strconv"
 	"strings"
 
 	"berth/descriptor"
@@ -34,6 +36,22 @@ type Input struct {
 	// Ports are the leased ports, in the order of the descriptor.
 	Ports []Port
 
+	// InjectEnv hands the properties over in JAVA_TOOL_OPTIONS as well.
+	InjectEnv bool
+
+	// Instance is the number of the instance, from 0.
+	Instance int
+
+	// Cwd is the working directory, as written; empty for UserDir.
+	Cwd string
+
+	// Container is the name of the container of a docker starter; it may be empty.
+	Container string
+
+	// Magnet reads the magnet file of that name, a path from UserDir where it is
+	// not absolute. It may be nil for a starter that is not of Magnet.
+	Magnet func(name string) (*descriptor.MagnetFile, error)
+
 	// Environ is what the process inherits, ExtraEnv what it is given on top.
 	Environ, ExtraEnv []string
 
@@ -53,6 +71,13 @@ type Command struct {
 	// Env is the whole environment.
 	Env []string
 
+	// Dir is the working directory, absolute.
+	Dir string
+
+	// Hidden are the properties whose values are in none of Args and Warnings,
+	// for the file HiddenFile in the process' folder.
+	Hidden []Property
+
 	// Warnings say what is odd but allowed, a sentence each: every variable that
 	// is unknown, once.
 	Warnings []string
@@ -65,7 +90,7 @@ const maxArg = 128 << 10
 // Build makes the command of a starter.
 //
 // The errors are ErrUnsupported, ErrInvalid, ErrTooLong, a *CircleError, and
-// those of Jars. They name what is wrong and never the value of a property.
+// those of Jars and Magnet. They name what is wrong and never the value of a property.
 func Build(in Input) (Command, error) {
 	command, err := build(&in)
 	if err != nil && in.Process != "" {
@@ -89,18 +114,27 @@ func build(in *Input) (Command, error) {
 		arguments = javaArgs
 	case descriptor.Generic:
 		arguments = genericArgs
+	case descriptor.Magnet:
+		arguments = magnetArgs
+	case descriptor.Docker:
+		arguments = dockerArgs
 	default:
-		return Command{}, problemf(ErrUnsupported, "<%s> is not supported yet; use <java> or <generic>", in.Starter.Kind)
+		return Command{}, problemf(ErrUnsupported, "<%s> is not a starter; use <java>, <generic>, <magnet> or <docker>", in.Starter.Kind)
 	}
 	if !strings.HasPrefix(in.UserDir, "/") {
 		return Command{}, problemf(ErrInvalid, "the distribution's folder %s is not an absolute path", quote(in.UserDir))
 	}
-	env, warnings, err := makeEnviron(in.Environ, in.UserDir, in.Ports, in.ExtraEnv)
+	instance := strconv.Itoa(in.Instance)
+	extra := append([]string{"PM2_INSTANCE_ID=" + instance, "NODE_APP_INSTANCE=" + instance}, in.ExtraEnv...)
+	env, warnings, err := makeEnviron(in.Environ, in.UserDir, in.Ports, extra)
 	if err != nil {
 		return Command{}, err
 	}
 	s, err := newScope(in, env)
 	if err != nil {
+		return Command{}, err
+	}
+	if err := s.ownEnviron(in); err != nil {
 		return Command{}, err
 	}
 	args, err := arguments(in, s)
@@ -110,7 +144,52 @@ func build(in *Input) (Command, error) {
 	if err := checkArgs(args); err != nil {
 		return Command{}, err
 	}
-	return Command{Args: args, Env: env.entries, Warnings: append(s.warnings, warnings...)}, nil
+	if s.given == nil { // a starter that has no place for them
+		if _, err := s.properties(in); err != nil {
+			return Command{}, err
+		}
+	}
+	if in.InjectEnv {
+		properties, err := visible(s.given)
+		if err != nil {
+			return Command{}, err
+		}
+		if err := inject(env, properties); err != nil {
+			return Command{}, err
+		}
+	}
+	cwd := in.Cwd
+	if s.dir != "" {
+		cwd = s.dir
+	}
+	if cwd, err = s.render(subject{kind: "cwd"}, cwd); err != nil {
+		return Command{}, err
+	}
+	command := Command{Args: args, Dir: path.Clean(in.UserDir), Hidden: hiddenOf(s.given), Warnings: append(s.warnings, warnings...)}
+	if cwd != "" {
+		command.Dir = absolute(in.UserDir, cwd)
+		env.set("PWD", command.Dir)
+	}
+	command.Env = env.entries
+	return command, nil
+}
+
+// ownEnviron adds the variables that the starter has for the environment. Their
+// values may hold variables, and hidden properties.
+func (s *scope) ownEnviron(in *Input) error {
+	for _, written := range in.Starter.Env {
+		of := subject{"env", written.Name}
+		value, secret, err := s.renderSecret(of, written.Value)
+		if err != nil {
+			return err
+		}
+		if written.Name == "" || strings.ContainsAny(written.Name, "=\x00") || strings.IndexByte(value, 0) >= 0 {
+			return problemf(ErrInvalid, "%s: it has no name, or holds a NUL character", of)
+		}
+		s.environ.set(written.Name, value)
+		s.taint(written.Name, secret)
+	}
+	return nil
 }
 
 // checkArgs refuses what execve would.

@@ -214,9 +214,9 @@ func TestBuildErrors(t *testing.T) {
 		want string
 	}{
 		{"magnet", cmdline.Input{Starter: descriptor.Starter{Kind: descriptor.Magnet}, Process: "httpServer", UserDir: "/dist"},
-			cmdline.ErrUnsupported, `process "httpServer": <magnet> is not supported yet; use <java> or <generic>`},
+			cmdline.ErrUnsupported, `process "httpServer": <magnet> cannot be started: its file cannot be read here`},
 		{"no process name", cmdline.Input{Starter: descriptor.Starter{Kind: descriptor.Magnet}, UserDir: "/dist"},
-			cmdline.ErrUnsupported, `<magnet> is not supported yet; use <java> or <generic>`},
+			cmdline.ErrUnsupported, `<magnet> cannot be started: its file cannot be read here`},
 		{"relative folder", with(generic(), func(in *cmdline.Input) { in.UserDir = "dist" }),
 			cmdline.ErrInvalid, `the distribution's folder "dist" is not an absolute path`},
 

@@ -22,27 +22,20 @@ const defaultLibDir = "lib"
 //
 // Without libDirs it is the folder lib. Where all that gives nothing, the class
 // path is the distribution's folder.
-func classPath(in *Input, s *scope) (string, error) {
+func classPath(in *Input, s *scope) ([]string, error) {
 	dirs := in.Starter.LibDirs
 	if len(dirs) == 0 {
 		dirs = []string{defaultLibDir}
 	}
 	var entries []string
-	seen := make(map[string]bool)
-	add := func(entry string) error {
-		if strings.Contains(entry, ":") {
-			return problemf(ErrInvalid, `class path: %s holds ":", which parts the entries of a class path; rename it`, quote(entry))
-		}
-		if !seen[entry] {
-			seen[entry] = true
-			entries = append(entries, entry)
-		}
-		return nil
+	add := func(entry string) (err error) {
+		entries, err = addEntry(entries, entry)
+		return err
 	}
 	for _, written := range dirs {
 		value, err := s.render(subject{kind: "libDirs"}, written)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		// A variable may stand for several folders.
 		for dir := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ';' || r == ':' }) {
@@ -51,24 +44,35 @@ func classPath(in *Input, s *scope) (string, error) {
 			}
 			found, err := archives(in, dir)
 			if err != nil {
-				return "", err
+				return nil, err
 			}
 			if len(found) == 0 && len(in.Starter.LibDirs) > 0 {
 				s.warnf("libDirs: %s has no .jar and no .zip; a folder of classes is written with / at its end", quote(dir))
 			}
 			for _, entry := range found {
 				if err := add(entry); err != nil {
-					return "", err
+					return nil, err
 				}
 			}
 		}
 	}
 	if len(entries) == 0 {
 		if err := add(path.Clean(in.UserDir)); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	return strings.Join(entries, ":"), nil
+	return entries, nil
+}
+
+// addEntry appends an entry of a class path that is not there yet.
+func addEntry(entries []string, entry string) ([]string, error) {
+	if strings.Contains(entry, ":") {
+		return nil, problemf(ErrInvalid, `class path: %s holds ":", which parts the entries of a class path; rename it`, quote(entry))
+	}
+	if slices.Contains(entries, entry) {
+		return entries, nil
+	}
+	return append(entries, entry), nil
 }
 
 // archives returns the entries of one of the libDirs.

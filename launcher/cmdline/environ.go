@@ -10,13 +10,18 @@ import (
 // ports, then extra. Entries are NAME=value; of several of one name the last
 // counts, at the place of the first.
 //
-// The ports are PORT, the number of the first one, and for each range
+// The ports are PORT, the number of the first one; TCP_PORT and UDP_PORT, that
+// of the first one of the protocol; of several ones of a protocol TCP_PORTS, all
+// numbers parted by commas, where they are at most eight, and TCP_PORTS_RANGE
+// (20001-20004) where they follow each other; UDP_PORTS and UDP_PORTS_RANGE
+// likewise; and for each range
 // corus.process.port.RANGE and CORUS_PROCESS_PORT_RANGE. The latter is in upper
 // case with _ for each character that is not a letter of ASCII or a digit. Where
 // two ranges make one name, the first has it and a warning says so.
 //
 // Some of what would be inherited was meant for the one it is inherited from,
-// and is left out: PORT and the names of ports, BERTH_PROCESS_ID,
+// and is left out: PORT and the names of ports, PM2_INSTANCE_ID and
+// NODE_APP_INSTANCE, BERTH_PROCESS_ID,
 // BERTH_STATE_ID and BERTH_PROCESS_RECORD, and what systemd tells a service about itself (NOTIFY_SOCKET,
 // LISTEN_FDS and their like). PWD becomes dir unless that is empty.
 //
@@ -42,9 +47,10 @@ func makeEnviron(inherited []string, dir string, ports []Port, extra []string) (
 	if len(ports) > 0 {
 		e.set("PORT", strconv.Itoa(ports[0].Number))
 	}
+	e.setProtocols(ports)
 	owner := make(map[string]string, len(ports))
 	for i, port := range ports {
-		if !isFirstOfRange(ports, i) {
+		if port.Name == "" || !isFirstOfRange(ports, i) {
 			continue
 		}
 		number := strconv.Itoa(port.Number)
@@ -65,6 +71,41 @@ func makeEnviron(inherited []string, dir string, ports []Port, extra []string) (
 		return nil, nil, problemf(ErrInvalid, "environment: %s holds a NUL character", quote(e.invalid))
 	}
 	return e, warnings, nil
+}
+
+// mostListed is how many ports of a protocol are listed at most.
+const mostListed = 8
+
+// setProtocols sets the variables of all TCP ports and of all UDP ports.
+func (e *environ) setProtocols(ports []Port) {
+	for _, protocol := range []string{"tcp", "udp"} {
+		var numbers []string
+		first, last, contiguous := 0, 0, true
+		for _, port := range ports {
+			if orTCP(port.Protocol) != protocol {
+				continue
+			}
+			if len(numbers) == 0 {
+				first = port.Number
+			} else if port.Number != last+1 {
+				contiguous = false
+			}
+			last = port.Number + port.count() - 1
+			for n := range port.count() {
+				numbers = append(numbers, strconv.Itoa(port.Number+n))
+			}
+		}
+		name := strings.ToUpper(protocol)
+		if len(numbers) > 0 {
+			e.set(name+"_PORT", numbers[0])
+		}
+		if len(numbers) > 1 && contiguous {
+			e.set(name+"_PORTS_RANGE", fmt.Sprintf("%d-%d", first, last))
+		}
+		if len(numbers) > 1 && len(numbers) <= mostListed {
+			e.set(name+"_PORTS", strings.Join(numbers, ","))
+		}
+	}
 }
 
 // environ is an environment in the making.
@@ -123,7 +164,9 @@ func environName(property string) string {
 // inherited from.
 func isStale(name string) bool {
 	switch name {
-	case "PORT", "BERTH_PROCESS_ID", "BERTH_STATE_ID", "BERTH_PROCESS_RECORD", "OLDPWD",
+	case "PORT", "TCP_PORT", "UDP_PORT", "TCP_PORTS", "UDP_PORTS", "TCP_PORTS_RANGE", "UDP_PORTS_RANGE",
+		"PM2_INSTANCE_ID", "NODE_APP_INSTANCE",
+		"BERTH_PROCESS_ID", "BERTH_STATE_ID", "BERTH_PROCESS_RECORD", "OLDPWD",
 		// systemd.exec(5), sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)
 		"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES",
 		"WATCHDOG_PID", "WATCHDOG_USEC", "INVOCATION_ID", "JOURNAL_STREAM",

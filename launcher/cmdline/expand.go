@@ -66,6 +66,10 @@ type variable struct {
 	value  string
 	source source
 	final  bool // the value stands for itself
+
+	// secret is the hidden property that the value is or was made with; empty
+	// where there is none.
+	secret string
 }
 
 // frame is a variable whose value is being expanded.
@@ -85,6 +89,7 @@ type expander struct {
 	frames  []frame
 	unknown []string
 	work    int
+	secret  string // the first hidden property that was used
 }
 
 func (e *expander) expand(text string) (string, error) {
@@ -180,6 +185,9 @@ func (e *expander) appendReference(out []byte, text string, refs []reference, re
 }
 
 func (e *expander) appendVariable(out []byte, name string, v variable) ([]byte, error) {
+	if e.secret == "" {
+		e.secret = v.secret
+	}
 	if v.final || strings.IndexByte(v.value, '$') < 0 {
 		if err := e.spend(0); err != nil {
 			return out, err

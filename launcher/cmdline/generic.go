@@ -4,7 +4,7 @@ package cmdline
 // argument, whatever blanks it holds. One that is written empty is an empty
 // argument; one that becomes empty when its variables are replaced is left out.
 func genericArgs(in *Input, s *scope) ([]string, error) {
-	properties, err := s.properties(in)
+	all, err := s.properties(in)
 	if err != nil {
 		return nil, err
 	}
@@ -13,6 +13,10 @@ func genericArgs(in *Input, s *scope) ([]string, error) {
 		if arg.ProcessProperties {
 			if len(args) == 0 {
 				return nil, problemf(ErrInvalid, "<processProperties> stands before the program; begin with an <arg>")
+			}
+			properties, err := visible(all)
+			if err != nil {
+				return nil, err
 			}
 			args = definitions(args, properties)
 			continue

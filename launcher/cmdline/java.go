@@ -8,6 +8,59 @@ import (
 
 // javaArgs makes the arguments of a <java> starter.
 func javaArgs(in *Input, s *scope) ([]string, error) {
+	args, err := jvmArgs(in, s)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.properties(in)
+	if err != nil {
+		return nil, err
+	}
+	properties, err := visible(all)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := classPath(in, s)
+	if err != nil {
+		return nil, err
+	}
+	args = append(definitions(args, properties), "-cp", strings.Join(entries, ":"))
+	return s.mainArgs(args, in.Starter.MainClass, in.Starter.MainArgs)
+}
+
+// mainArgs appends the main class and the arguments of its main.
+func (s *scope) mainArgs(args []string, class, arguments string) ([]string, error) {
+	mainClass, err := s.render(subject{kind: "mainClass"}, class)
+	if err != nil {
+		return nil, err
+	}
+	if mainClass = strings.TrimSpace(mainClass); mainClass == "" {
+		return nil, problemf(ErrInvalid, "mainClass is empty; name the class whose main is to run")
+	}
+	words, err := Split(arguments)
+	if err != nil {
+		return nil, problemf(ErrInvalid, "args: %v", err)
+	}
+	return s.renderWords(append(args, mainClass), "args", words)
+}
+
+// renderWords appends the words with their variables replaced. One that becomes
+// empty by that is left out.
+func (s *scope) renderWords(args []string, kind string, words []string) ([]string, error) {
+	for _, word := range words {
+		value, err := s.render(subject{kind: kind}, word)
+		if err != nil {
+			return nil, err
+		}
+		if value != "" || word == "" {
+			args = append(args, value)
+		}
+	}
+	return args, nil
+}
+
+// jvmArgs makes the first part of a JVM's command line, up to its properties.
+func jvmArgs(in *Input, s *scope) ([]string, error) {
 	program, err := javaProgram(in, s)
 	if err != nil {
 		return nil, err
@@ -54,38 +107,6 @@ func javaArgs(in *Input, s *scope) ([]string, error) {
 		switch option.Name {
 		case "cp", "classpath", "-class-path":
 			s.warnf("%s: the class path of libDirs comes after it and takes its place; add its folders to libDirs", of)
-		}
-	}
-	properties, err := s.properties(in)
-	if err != nil {
-		return nil, err
-	}
-	args = definitions(args, properties)
-
-	entries, err := classPath(in, s)
-	if err != nil {
-		return nil, err
-	}
-	mainClass, err := s.render(subject{kind: "mainClass"}, in.Starter.MainClass)
-	if err != nil {
-		return nil, err
-	}
-	if mainClass = strings.TrimSpace(mainClass); mainClass == "" {
-		return nil, problemf(ErrInvalid, "mainClass is empty; name the class whose main is to run")
-	}
-	args = append(args, "-cp", entries, mainClass)
-
-	words, err := Split(in.Starter.MainArgs)
-	if err != nil {
-		return nil, problemf(ErrInvalid, "args: %v", err)
-	}
-	for _, word := range words {
-		value, err := s.render(subject{kind: "args"}, word)
-		if err != nil {
-			return nil, err
-		}
-		if value != "" || word == "" {
-			args = append(args, value)
 		}
 	}
 	return args, nil

@@ -14,10 +14,15 @@ type Property = descriptor.Property
 // Port is a leased port, as a process is told of it.
 type Port struct {
 	Name     string // of the range
-	Protocol string // tcp or udp
-	Number   int    // 1–65535; of several contiguous ones the first
-	Count    int    // how many there are; 0 means 1
+	Protocol string // tcp or udp; empty means tcp
+	Number   int    // 1–65535; the first one of a block
+	Count    int    // how many contiguous ports it is; 0 means 1
 }
+
+func (p Port) count() int { return max(p.Count, 1) }
+
+// has says whether a number is one of the port's.
+func (p Port) has(number int) bool { return number >= p.Number && number < p.Number+p.count() }
 
 // ServerInfo is what a process is told of the server, its distribution and
 // itself.
@@ -43,8 +48,8 @@ type ServerInfo struct {
 
 // ServerProperties returns the properties that every process is given: the
 // names and the order are those of Corus. Each port is there twice, as
-// corus.process.port.RANGE and as corus.server.port.RANGE; of two ports of one
-// range the first counts.
+// corus.process.port.RANGE and as corus.server.port.RANGE, a block by its first
+// one; of two ports of one range the first counts.
 func ServerProperties(info ServerInfo) []Property {
 	properties := make([]Property, 0, 14+2*len(info.Ports))
 	add := func(name, value string) {
@@ -68,7 +73,7 @@ func ServerProperties(info ServerInfo) []Property {
 	add("corus.process.poll.interval", seconds(info.PollInterval))
 	add("corus.process.status.interval", seconds(info.StatusInterval))
 	for i, port := range info.Ports {
-		if isFirstOfRange(info.Ports, i) {
+		if port.Name != "" && isFirstOfRange(info.Ports, i) {
 			number := strconv.Itoa(port.Number)
 			add(processPortPrefix+port.Name, number)
 			add(serverPortPrefix+port.Name, number)
@@ -95,12 +100,12 @@ func isFirstOfRange(ports []Port, i int) bool {
 
 // lastOfName returns the properties without those that a later one of the same
 // name replaces.
-func lastOfName(all []Property) []Property {
+func lastOfName(all []definition) []definition {
 	last := make(map[string]int, len(all))
 	for i, p := range all {
 		last[p.Name] = i
 	}
-	kept := make([]Property, 0, len(last))
+	kept := make([]definition, 0, len(last))
 	for i, p := range all {
 		if last[p.Name] == i {
 			kept = append(kept, p)
@@ -115,6 +120,15 @@ func definitions(args []string, properties []Property) []string {
 		args = append(args, "-D"+p.Name+"="+p.Value)
 	}
 	return args
+}
+
+// allFinal are definitions of properties that stand for themselves and are no secrets.
+func allFinal(properties []Property) []definition {
+	all := make([]definition, len(properties))
+	for i, p := range properties {
+		all[i] = definition{Property: p}
+	}
+	return all
 }
 
 // checkName refuses a property whose name would be read as another one.

@@ -1,6 +1,7 @@
 package cmdline
 
 import (
+	"cmp"
 	"fmt"
 
 	"berth/descriptor"
@@ -13,11 +14,15 @@ type scope struct {
 	process  map[string]string
 	server   map[string]string
 	environ  *environ
+	secrets  map[string]string // variables of environ to the hidden property they are made with
 
 	starter  *descriptor.Starter
 	warned   map[string]bool // unknown variables that a warning was given of
 	warnings []string
 	size     int // bytes rendered
+
+	given []definition // all properties of the process, once they are rendered
+	dir   string       // the working directory that a magnet file says, as written
 }
 
 // maxSize is how many bytes the values of a starter may have together. It is
@@ -32,6 +37,7 @@ func newScope(in *Input, env *environ) (*scope, error) {
 		process:  make(map[string]string, len(in.ProcessProperties)),
 		server:   make(map[string]string, len(in.ServerProperties)),
 		environ:  env,
+		secrets:  make(map[string]string),
 		starter:  &in.Starter,
 		warned:   make(map[string]bool),
 	}
@@ -61,14 +67,18 @@ func (s *scope) find(name string) (variable, bool) {
 	if v, found := s.rendered[name]; found {
 		return v, true
 	}
+	secret := ""
+	if IsHidden(name) {
+		secret = name
+	}
 	if value, found := s.process[name]; found {
-		return variable{value: value, source: fromProcess}, true
+		return variable{value: value, source: fromProcess, secret: secret}, true
 	}
 	if value, found := s.server[name]; found {
 		return variable{value: value, source: fromServer, final: true}, true
 	}
 	if value, found := s.environ.lookup(name); found {
-		return variable{value: value, source: fromEnvironment}, true
+		return variable{value: value, source: fromEnvironment, secret: cmp.Or(s.secrets[name], secret)}, true
 	}
 	return variable{}, false
 }
@@ -86,42 +96,86 @@ func (s subject) String() string {
 	return s.kind + " " + quote(s.name)
 }
 
-// render returns a value with its variables replaced.
-func (s *scope) render(of subject, text string) (string, error) {
-	e := expander{find: s.find}
-	return s.finish(&e, of, text)
+// taint marks a variable of the environment as made with a hidden property.
+func (s *scope) taint(name, secret string) {
+	if secret != "" {
+		s.secrets[name] = secret
+	}
 }
 
-// renderProperty renders a property or an option, its name as well.
-func (s *scope) renderProperty(of subject, written Property) (p Property, err error) {
-	if p.Name, err = s.render(of, written.Name); err != nil {
-		return p, err
+// render returns a value for all to see with its variables replaced. A hidden
+// property among them is an error.
+func (s *scope) render(of subject, text string) (string, error) {
+	value, secret, err := s.renderSecret(of, text)
+	if err == nil && secret != "" {
+		return "", exposed(of, secret)
 	}
-	p.Value, err = s.renderNamed(of, p.Name, written.Value)
-	return p, err
+	return value, err
+}
+
+// renderSecret returns a value with its variables replaced, and the hidden
+// property that it is made with, empty where there is none.
+func (s *scope) renderSecret(of subject, text string) (value, secret string, err error) {
+	e := expander{find: s.find}
+	value, err = s.finish(&e, of, text)
+	return value, e.secret, err
+}
+
+// renderProperty renders an option, its name as well, for all to see.
+func (s *scope) renderProperty(of subject, written Property) (Property, error) {
+	name, err := s.render(of, written.Name)
+	if err != nil {
+		return Property{}, err
+	}
+	value, secret, err := s.renderNamed(of, name, written.Value)
+	if err == nil && secret != "" {
+		err = exposed(of, secret)
+	}
+	return Property{Name: name, Value: value}, err
+}
+
+// renderDefinition renders a property, its name as well.
+func (s *scope) renderDefinition(of subject, written Property) (d definition, err error) {
+	if d.Name, err = s.render(of, written.Name); err != nil {
+		return d, err
+	}
+	d.Value, d.secret, err = s.renderNamed(of, d.Name, written.Value)
+	if IsHidden(d.Name) {
+		d.secret = d.Name
+	}
+	return d, err
 }
 
 // renderNamed renders a named value of the starter, and makes it known to what
 // is rendered after it. A value with variables that are not known yet is kept
-// as written, and looked at again where it is used.
-func (s *scope) renderNamed(of subject, name, text string) (string, error) {
+// as written, and looked at again where it is used. It tells the hidden
+// property that the value is made with.
+func (s *scope) renderNamed(of subject, name, text string) (value, secret string, err error) {
 	e := expander{find: s.find, item: name}
-	value, err := s.finish(&e, of, text)
+	value, err = s.finish(&e, of, text)
 	if err != nil || name == "" {
-		return value, err
+		return value, e.secret, err
 	}
+	v := variable{value: value, source: fromStarter, final: true, secret: e.secret}
 	if len(e.unknown) > 0 {
-		s.rendered[name] = variable{value: text, source: fromStarter}
-	} else {
-		s.rendered[name] = variable{value: value, source: fromStarter, final: true}
+		v.value, v.final = text, false
 	}
-	return value, nil
+	if IsHidden(name) {
+		v.secret = name
+	}
+	s.rendered[name] = v
+	return value, e.secret, nil
 }
 
 // renderProcess renders a property of the process' own.
-func (s *scope) renderProcess(of subject, name, text string) (string, error) {
-	e := expander{find: s.find, frames: []frame{{name, fromProcess}}}
-	return s.finish(&e, of, text)
+func (s *scope) renderProcess(of subject, written Property) (definition, error) {
+	e := expander{find: s.find, frames: []frame{{written.Name, fromProcess}}}
+	value, err := s.finish(&e, of, written.Value)
+	secret := e.secret
+	if IsHidden(written.Name) {
+		secret = written.Name
+	}
+	return definition{Property{Name: written.Name, Value: value}, secret}, err
 }
 
 func (s *scope) finish(e *expander, of subject, text string) (string, error) {
@@ -164,33 +218,49 @@ func (s *scope) warnf(format string, args ...any) {
 
 // properties renders all properties that the process is given, in the order of
 // the command line and each name once.
-func (s *scope) properties(in *Input) ([]Property, error) {
-	all := make([]Property, 0, len(in.Starter.Properties)+len(in.ServerProperties)+len(in.ProcessProperties))
+func (s *scope) properties(in *Input) ([]definition, error) {
+	all, err := s.starterProperties(in)
+	if err != nil {
+		return nil, err
+	}
+	return s.allProperties(in, all)
+}
+
+// starterProperties renders the starter's <property> elements.
+func (s *scope) starterProperties(in *Input) ([]definition, error) {
+	all := make([]definition, 0, len(in.Starter.Properties)+len(in.ServerProperties)+len(in.ProcessProperties))
 	for _, written := range in.Starter.Properties {
 		of := subject{"property", written.Name}
-		p, err := s.renderProperty(of, written)
+		d, err := s.renderDefinition(of, written)
 		if err != nil {
 			return nil, err
 		}
-		if err := checkName(of, p.Name); err != nil {
+		if err := checkName(of, d.Name); err != nil {
 			return nil, err
 		}
-		if _, taken := s.server[p.Name]; taken {
+		if _, taken := s.server[d.Name]; taken {
 			s.warnf("%s: the server sets it for every process, and its value is the one on the command line", of)
 		}
-		all = append(all, p)
+		all = append(all, d)
 	}
-	all = append(all, in.ServerProperties...)
-	for _, p := range lastOfName(in.ProcessProperties) {
-		of := subject{"process property", p.Name}
-		value, err := s.renderProcess(of, p.Name, p.Value)
+	return all, nil
+}
+
+// allProperties adds the server's and the process' own properties to the
+// starter's, and remembers what the process is given.
+func (s *scope) allProperties(in *Input, all []definition) ([]definition, error) {
+	all = append(all, allFinal(in.ServerProperties)...)
+	for _, d := range lastOfName(allFinal(in.ProcessProperties)) {
+		of := subject{"process property", d.Name}
+		d, err := s.renderProcess(of, d.Property)
 		if err != nil {
 			return nil, err
 		}
-		if _, taken := s.server[p.Name]; taken {
+		if _, taken := s.server[d.Name]; taken {
 			s.warnf("%s: it replaces what the server sets for every process", of)
 		}
-		all = append(all, Property{Name: p.Name, Value: value})
+		all = append(all, d)
 	}
-	return lastOfName(all), nil
+	s.given = lastOfName(all)
+	return s.given, nil
 }

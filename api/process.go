@@ -27,6 +27,7 @@ type Process struct {
 	Profile      string        `json:"profile"`
 	Name         string        `json:"name"`
 	Instance     int           `json:"instance" doc:"which one of its exec, from 0"`
+	Replaces     int           `json:"replaces,omitempty" doc:"the id of the process that it was started for in a reload"`
 	PID          int           `json:"pid,omitempty" doc:"the operating system's process id"`
 	Status       string        `json:"status"`
 	StartedAt    time.Time     `json:"startedAt,omitzero"`
@@ -106,6 +107,21 @@ type Restart struct {
 	Hard bool `json:"hard,omitempty"`
 	// WaitSeconds above 0 asks to wait that long until every process listens on its leased ports again.
 	WaitSeconds float64 `json:"waitSeconds,omitempty"`
+}
+
+// Reload asks for processes to be exchanged for new ones, one after the other.
+type Reload struct {
+	Selector
+	// WaitSeconds is how long each new one may take until it listens; 0 means 60.
+	WaitSeconds float64 `json:"waitSeconds,omitempty"`
+}
+
+// Reloaded answers a Reload: the new processes, and those that were restarted
+// instead, of which the warnings tell.
+type Reloaded struct {
+	Processes []Process `json:"processes"`
+	Restarted []int     `json:"restarted,omitempty" doc:"the ids of those that were restarted"`
+	Warnings  []string  `json:"warnings,omitempty"`
 }
 
 // Affected are the processes that a Kill or Restart reached.

@@ -64,6 +64,15 @@ func (c *Client) Restart(ctx context.Context, in api.Restart) (api.Affected, err
 	return out, err
 }
 
+// Reload exchanges processes for new ones, one after the other, and returns the
+// new ones. Errors: as Kill; also api.CodeExecFailed, where a new one did not
+// come to work: then the old one stays, and those that would have come after it.
+func (c *Client) Reload(ctx context.Context, in api.Reload) (api.Reloaded, error) {
+	var out api.Reloaded
+	err := c.call(ctx, http.MethodPost, "/v1/processes/reload", nil, in, &out)
+	return out, err
+}
+
 // Output says which part of a process' output is wanted.
 type Output struct {
 	// Follow goes on with what is written until the process ended.

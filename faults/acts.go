@@ -164,6 +164,34 @@ func (st *stage) crashTwice(ctx context.Context) error {
 	return nil
 }
 
+// reloadOne exchanges a process. Where it had no answer the old one, or both, or
+// the new one runs.
+func (st *stage) reloadOne(ctx context.Context) error {
+	id := st.anyProcess()
+	out, err := st.Reload(ctx, api.Reload{Selector: api.Selector{IDs: []int{id}}, WaitSeconds: patience.Seconds()})
+	if answer := (*api.Error)(nil); errors.As(err, &answer) {
+		return err // it stays
+	}
+	delete(st.processes, id)
+	if err != nil {
+		st.lost = true
+		return err
+	}
+	for _, p := range out.Processes {
+		st.processes[p.ID] = true
+	}
+	return nil
+}
+
+func (st *stage) killAllButThree(ctx context.Context) error {
+	for len(st.processes) > 3 {
+		if err := st.killOne(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (st *stage) extra() string { return fmt.Sprint("extra-", st.n) }
 
 func (st *stage) deployExtra(ctx context.Context) error {

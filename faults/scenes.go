@@ -167,14 +167,7 @@ var scenes = []scene{
 		told:   []string{"exec/resolved", "exec/planned", "exec/folder@2", "exec/gated@2", "exec/prepared"},
 		others: []string{"exec/committed", "exec/listed", "exec/opening@2", "exec/opened", "exec/executed"},
 		do:     func(st *stage, ctx context.Context) error { return st.execSome(ctx, 2) },
-		after: func(st *stage, ctx context.Context) error {
-			for len(st.processes) > 3 {
-				if err := st.killOne(ctx); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
+		after:  (*stage).killAllButThree,
 	},
 	{
 		told:     []string{"record/writing"},
@@ -196,6 +189,13 @@ var scenes = []scene{
 		before:   (*stage).execGuarded,
 		do:       (*stage).crashTwice,
 		after:    (*stage).killGuarded,
+	},
+	{
+		told:   []string{"reload/begun"},
+		others: []string{"reload/started", "reload/listening", "reload/ended"},
+		before: (*stage).withProcess,
+		do:     (*stage).reloadOne,
+		after:  (*stage).killAllButThree,
 	},
 	{
 		told:   []string{"deploy/staged", "deploy/unpacked", "deploy/placing", "deploy/placed", "deploy/synced"},

@@ -23,6 +23,9 @@
 // process is asked to stop, and when it has exited the same record is started
 // again on the same ports.
 //
+// A reload starts another process beside one, with another id, and ends that
+// once the new one listens (reload.go, succession.go).
+//
 // A process that failed because something else had taken one of its ports
 // before it could listen is started again too, on another port in place of that
 // one, three times at most (race.go).

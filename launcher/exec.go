@@ -168,7 +168,7 @@ func (l *Launcher) resolve(ctx context.Context, r ExecRequest) (targets []defini
 				unnamed = append(unnamed, fmt.Sprintf("process %q has no profile %q, only %s", p.Name, r.Profile, profiles(p)))
 				continue
 			}
-			targets = append(targets, definition{d, p, starter})
+			targets = append(targets, definition{distribution: d, process: p, starter: starter})
 		}
 	}
 	switch {

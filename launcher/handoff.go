@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -163,6 +164,9 @@ func (s sockets) closeOthers(used ...handover) {
 // probe, is set aside, and the plan and the processes get another one.
 func (l *Launcher) handOver(ctx context.Context, plan *lease.Plan, processes []Process, definitions []definition) ([]handover, error) {
 	have := make(sockets)
+	for _, d := range definitions {
+		maps.Copy(have, d.sockets)
+	}
 	for {
 		layPorts(processes, definitions, plan.Leases())
 		list := make([]handover, len(processes))
@@ -193,7 +197,7 @@ func (l *Launcher) handOver(ctx context.Context, plan *lease.Plan, processes []P
 // layPorts gives processes the ports of planned leases, in their order.
 func layPorts(processes []Process, definitions []definition, leases []lease.Lease) {
 	for i := range processes {
-		processes[i].Ports, leases = portsOf(definitions[i].process.Ports, leases)
+		processes[i].Ports, leases = portsOf(definitions[i].process.Ports, definitions[i].kept, leases)
 	}
 }
 
@@ -231,6 +235,9 @@ func (u *unit) letGo() {
 	u.handover.close()
 	deadline := time.Now().Add(unboundPatience)
 	for _, s := range u.handover {
+		if u.l.isHandedOn(u.process.ID, s.socketKey) {
+			continue
+		}
 		for pause := time.Millisecond; time.Now().Before(deadline); pause *= 2 {
 			if !errors.Is(lease.SystemProber().Probe(s.protocol, s.number), lease.ErrInUse) {
 				break

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -137,6 +138,18 @@ func program(what string) {
 		_ = cmd.Wait()
 	case "activated": // serves on the sockets that it is handed
 		activated()
+	case "http": // answers with its pid, on what it is handed or on its port, until all is answered
+		serveHTTP()
+	case "fickle": // serves on what it is handed, unless it is told to fail
+		if _, err := os.Stat(filepath.Join(os.Getenv("BERTH_HOME"), "fail-"+os.Getenv("PORT"))); err == nil {
+			os.Exit(9)
+		}
+		activated()
+	case "tardy": // has a socket of its daemon's, and binds its second port when it is told to
+		_ = os.Setenv("PORT", os.Getenv("CORUS_PROCESS_PORT_OWN"))
+		told("bind")
+		listen()
+		select {}
 	case "udp":
 		if _, err := net.ListenPacket("udp", "127.0.0.1:"+os.Getenv("PORT")); err != nil {
 			fmt.Println(err)
@@ -163,6 +176,48 @@ func program(what string) {
 		fmt.Println(strings.Join(os.Args, "\n"))
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 	}
+}
+
+// serveHTTP is a server as they are: asked to end it accepts no more, and ends
+// when it has answered.
+func serveHTTP() {
+	var l net.Listener
+	var err error
+	if os.Getenv("LISTEN_FDS") != "" {
+		l, err = net.FileListener(os.NewFile(3, "socket"))
+	} else {
+		l, err = net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(3)
+	}
+	// Shutdown gives up connections whose request it has not read yet: they are
+	// counted, and waited for before.
+	var busy sync.WaitGroup
+	var answered sync.Map // of connections
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, os.Getpid()) }),
+		ConnState: func(c net.Conn, s http.ConnState) {
+			switch s {
+			case http.StateNew:
+				busy.Add(1)
+			case http.StateIdle, http.StateClosed:
+				if _, answered := answered.LoadOrStore(c, true); !answered {
+					busy.Done()
+				}
+			}
+		},
+	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM)
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(l) }()
+	<-asked
+	_ = l.Close()
+	<-served
+	busy.Wait()
+	_ = server.Shutdown(context.Background())
 }
 
 // activated takes its sockets as sd_listen_fds(3) says and answers each

@@ -36,10 +36,16 @@ type Launcher struct {
 
 	needing sync.Mutex // held while it is found out whether what is needed runs
 
+	// succession is held while a process begins to replace another one, and
+	// while one of such a pair ends. Other ends only read it.
+	succession sync.RWMutex
+
 	mu            sync.Mutex
+	successors    map[int]int // by the id of a process, that of the one that was started in its place
 	closed        bool
 	distributions map[distributionID]*deployed
 	units         map[int]*unit // by process id: live ones, and the last that ended
+	reloading     map[int]bool  // ids of those that are being exchanged
 	ended         []int         // ids of those that ended, the longest ago first
 	ending        int           // how many ends are just being written down
 	nextID        int
@@ -63,6 +69,8 @@ func Open(ctx context.Context, o Options) (*Launcher, error) {
 		Options:       o,
 		distributions: make(map[distributionID]*deployed),
 		units:         make(map[int]*unit),
+		reloading:     make(map[int]bool),
+		successors:    make(map[int]int),
 		nextID:        1,
 	}
 	l.life, l.cancel = context.WithCancel(context.Background())
@@ -158,6 +166,7 @@ func (l *Launcher) loadProcesses(ctx context.Context) error {
 		}
 		l.renew(ctx, live, claims)
 	}
+	l.findSuccessors(live)
 	// Only now that all are known: what has ended meanwhile changes the maps,
 	// and is the last of those that ended.
 	var takenUp errgroup.Group

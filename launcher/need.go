@@ -93,10 +93,25 @@ func needs(n, want int) string {
 	return "need " + strconv.Itoa(want)
 }
 
-// portsOf makes the records of the ports of a process, of leases that are in the
-// order of its needs and begin with its own. It returns the leases that are left.
-func portsOf(list []descriptor.Port, leases []lease.Lease) (made []Port, left []lease.Lease) {
-	for _, need := range list {
+// requestsOf are the requests for what a process needs and is not handed.
+func requestsOf(p Process, d definition) (requests []lease.Request) {
+	for k, need := range d.process.Ports {
+		if d.kept[k] == nil {
+			requests = append(requests, requestFor(need, p))
+		}
+	}
+	return requests
+}
+
+// portsOf makes the records of the ports of a process: those that it is handed,
+// by the place of their need, and of leases that are in the order of its other
+// needs and begin with its own. It returns the leases that are left.
+func portsOf(list []descriptor.Port, kept map[int][]Port, leases []lease.Lease) (made []Port, left []lease.Lease) {
+	for k, need := range list {
+		if kept[k] != nil {
+			made = append(made, kept[k]...)
+			continue
+		}
 		for _, held := range leases[:countOf(need)] {
 			made = append(made, Port{Range: held.Range, Protocol: held.Protocol, Number: held.Port, Lease: held.ID, State: PortLeased})
 		}

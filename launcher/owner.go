@@ -56,6 +56,9 @@ type unit struct {
 type request struct {
 	event event
 	done  chan<- error
+
+	// run, unless it is nil, is done by the owner in place of an event.
+	run func() error
 }
 
 func newUnit(l *Launcher, p Process, handle *proc.Process) *unit {
@@ -111,9 +114,15 @@ func (u *unit) because(reason string) {
 // that has ended takes none: that is no error, also where the end cannot be
 // written down yet.
 func (u *unit) tell(ctx context.Context, e event) error {
+	return u.send(ctx, request{event: e})
+}
+
+// send sends a request to the owner, as tell does.
+func (u *unit) send(ctx context.Context, r request) error {
 	done := make(chan error, 1)
+	r.done = done
 	select {
-	case u.events <- request{e, done}:
+	case u.events <- r:
 	case <-u.gone:
 		return nil
 	case <-u.l.life.Done():
@@ -162,6 +171,10 @@ func (u *unit) own() {
 				u.handover.close()
 				return
 			case r := <-u.events:
+				if r.run != nil {
+					r.done <- r.run()
+					continue
+				}
 				r.done <- u.happened(u.l.life, r.event)
 			case <-u.exit:
 				failpoint.At("exit/noticed")
@@ -421,6 +434,9 @@ func (u *unit) commitEnd(ctx context.Context, p Process, forget []int) error {
 		}
 		u.unsure = false
 	}
+	unlock, passed := u.l.endSuccession(p.ID)
+	var err error
+	defer func() { unlock(err == nil) }()
 	var leases []lease.ID
 	for _, held := range u.l.Leases.ByProcess(p.ID) {
 		leases = append(leases, held.ID)
@@ -429,11 +445,12 @@ func (u *unit) commitEnd(ctx context.Context, p Process, forget []int) error {
 		leases = nil
 	}
 	if len(leases) == 0 {
-		return store.CommitAll(ctx, u.l.Store, u.l.intentScope(), b)
+		err = store.CommitAll(ctx, u.l.Store, u.l.intentScope(), b)
+		return err
 	}
-	err := u.l.Leases.Recuperate(ctx, leases, b)
+	err = u.l.Leases.RecuperateOrPass(ctx, leases, passed, b)
 	if errors.Is(err, store.ErrUnknown) {
-		return errors.Join(err, u.l.Leases.Settle(ctx))
+		err = errors.Join(err, u.l.Leases.Settle(ctx))
 	}
 	return err
 }

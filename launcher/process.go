@@ -41,7 +41,10 @@ type Process struct {
 	Profile      string `json:"profile"`
 	Name         string `json:"name"`
 	// Instance tells the processes of one exec apart, from 0.
-	Instance int    `json:"instance"`
+	Instance int `json:"instance"`
+	// Replaces is the id of the process for which this one was started in a
+	// reload; 0 where it was not.
+	Replaces int    `json:"replaces,omitempty"`
 	Status   Status `json:"status"`
 	// Again says that the process is being started again by a restart: if it is
 	// not there, its gate may never have been opened, and it is still to be started.

@@ -27,6 +27,11 @@ type definition struct {
 	distribution *deployed
 	process      *descriptor.Process
 	starter      *descriptor.Starter
+
+	// kept are the ports that a process which is replaced hands on, by the place
+	// of their need, and sockets the daemon's copies of what they are bound to.
+	kept    map[int][]Port
+	sockets sockets
 }
 
 // incarnation is a child behind its gate.

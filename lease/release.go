@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"berth/internal/failpoint"
 	"berth/store"
@@ -23,7 +24,7 @@ func (m *Manager) Release(ctx context.Context, id ID, generation int64) error {
 	if err != nil {
 		return err
 	}
-	err = m.finishEnd(ctx, slots, store.Batch{})
+	err = m.finishEnd(ctx, slots, nil, store.Batch{})
 	failpoint.At("release/ended")
 	return err
 }
@@ -36,13 +37,26 @@ func (m *Manager) Release(ctx context.Context, id ID, generation int64) error {
 // Its errors are those of Release, and store.ErrConflict where one of the
 // caller's conditions did not hold.
 func (m *Manager) Recuperate(ctx context.Context, ids []ID, extra store.Batch) error {
+	return m.RecuperateOrPass(ctx, ids, nil, extra)
+}
+
+// RecuperateOrPass is Recuperate, and has other holders have the leases that
+// are passed on, all of it or nothing. Ids of both may be the same; then they
+// are passed on. What is passed on keeps its id and is not looked at: whoever
+// gets it is bound to the port.
+func (m *Manager) RecuperateOrPass(ctx context.Context, ids []ID, passed map[ID]Holder, extra store.Batch) error {
 	if err := failpoint.Fail("recuperate/begun"); err != nil {
 		return err
 	}
-	slots, err := m.beginEnd(ctx, ids, 0)
+	all := slices.Clone(ids)
+	for id := range passed {
+		all = append(all, id)
+	}
+	marked, err := m.beginEnd(ctx, all, 0)
 	if err != nil {
 		return err
 	}
+	slots, passing := m.part(marked, passed)
 	for _, s := range slots {
 		blocked, err := m.look(s.protocol, s.port, false)
 		if err == nil {
@@ -56,7 +70,7 @@ func (m *Manager) Recuperate(ctx context.Context, ids []ID, extra store.Batch) e
 		m.mu.Unlock()
 	}
 	failpoint.At("recuperate/probed")
-	err = m.finishEnd(ctx, slots, extra)
+	err = m.finishEnd(ctx, slots, passing, extra)
 	failpoint.At("recuperate/ended")
 	return err
 }
@@ -110,33 +124,41 @@ func (m *Manager) markEnding(ids []ID, generation int64) ([]*slot, error) {
 	return unique, nil
 }
 
-// finishEnd commits the end of leases that are marked as ending.
-func (m *Manager) finishEnd(ctx context.Context, slots []*slot, extra store.Batch) error {
+// finishEnd commits the end of leases that are marked as ending, and that
+// others which are marked so are passed on.
+func (m *Manager) finishEnd(ctx context.Context, slots []*slot, passing []passing, extra store.Batch) error {
 	batch := store.Batch{
-		Conditions: make([]store.Condition, 0, len(slots)+len(extra.Conditions)),
-		Ops:        make([]store.Op, 0, len(slots)+len(extra.Ops)),
+		Conditions: make([]store.Condition, 0, len(slots)+len(passing)+len(extra.Conditions)),
+		Ops:        make([]store.Op, 0, len(slots)+len(passing)+len(extra.Ops)),
 	}
 	err := m.deleteRecords(ctx, &batch, slots)
 	if err == nil {
-		err = failpoint.Fail("end/writing")
+		err = m.putPassed(ctx, &batch, passing)
 	}
 	if err == nil {
-		_, err = m.write(ctx, batch, extra)
+		err = failpoint.Fail("end/writing")
+	}
+	var r store.Revision
+	if err == nil {
+		r, err = m.write(ctx, batch, extra)
 	}
 	failpoint.At("end/written")
 
 	m.mu.Lock()
 	changed := m.ended(slots, err)
+	if of := m.passed(passing, r, err); changed == nil {
+		changed = of
+	}
 	m.mu.Unlock()
 	switch {
 	case err == nil:
 		return nil
 	case changed != nil:
 		return m.changedError(ctx, changed, err)
-	case len(slots) == 0:
+	case len(slots)+len(passing) == 0:
 		return fmt.Errorf("commit: %w", err)
 	}
-	return fmt.Errorf("end %d leases: %w", len(slots), err)
+	return fmt.Errorf("end %d leases: %w", len(slots)+len(passing), err)
 }
 
 // deleteRecords adds to a batch that the records of ending leases go, if they

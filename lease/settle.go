@@ -98,6 +98,7 @@ func (m *Manager) settleSlot(ctx context.Context, s *slot) error {
 		m.end(s)
 	case err == nil && l.ID == s.lease.ID:
 		s.blocked = nil
+		m.replace(s, &l)
 		m.enliven(s, e.Revision)
 	default:
 		// Somebody else's record.

@@ -63,3 +63,10 @@ func ofRange(l *Lease) string {
 	}
 	return " of range " + l.Range
 }
+
+// tellPassed tells that a lease is another holder's.
+func (m *Manager) tellPassed(l *Lease) {
+	if m.events != nil {
+		m.events.Add("lease", "passed-on", string(l.ID), portText(l.Protocol, l.Port)+ofRange(l)+" is leased by "+l.Holder.String()+" now")
+	}
+}

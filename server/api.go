@@ -45,6 +45,7 @@ type Processes interface {
 	Kill(ctx context.Context, r launcher.StopRequest) ([]launcher.Process, error)
 	Restart(ctx context.Context, r launcher.StopRequest) ([]launcher.Process, error)
 	Diagnose(ctx context.Context, s launcher.Selector) ([]launcher.Diagnosis, error)
+	Reload(ctx context.Context, r launcher.ReloadRequest) (launcher.ReloadResult, error)
 	Dir(id int) string
 	OpenOutput(id int) (*os.File, error)
 	Changed(id int) <-chan struct{}

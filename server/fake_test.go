@@ -192,6 +192,11 @@ func (f *fakeProcesses) Kill(ctx context.Context, r launcher.StopRequest) ([]lau
 	return f.Processes(r.Selector)
 }
 
+func (f *fakeProcesses) Reload(ctx context.Context, r launcher.ReloadRequest) (launcher.ReloadResult, error) {
+	ps, err := f.Restart(ctx, launcher.StopRequest{Selector: r.Selector, Wait: r.Wait})
+	return launcher.ReloadResult{Processes: ps, Warnings: []string{"a warning"}}, err
+}
+
 func (f *fakeProcesses) Restart(ctx context.Context, r launcher.StopRequest) ([]launcher.Process, error) {
 	return f.Kill(ctx, r)
 }

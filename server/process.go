@@ -38,6 +38,10 @@ func (s *Server) routeProcesses(routes huma.API) {
 		OperationID: "restart-processes", Method: http.MethodPost, Path: "/v1/processes/restart",
 		Summary: "Stop processes and start them again on the same ports",
 	}, s.restartProcesses)
+	route(s, routes, huma.Operation{
+		OperationID: "reload-processes", Method: http.MethodPost, Path: "/v1/processes/reload",
+		Summary: "Exchange processes for new ones, one after the other",
+	}, s.reloadProcesses)
 }
 
 func (s *Server) execProcesses(ctx context.Context, in *struct {
@@ -143,6 +147,18 @@ func (s *Server) restartProcesses(_ context.Context, in *struct{ Body api.Restar
 	return s.affected(s.opts.Processes.Restart(s.lasting, r))
 }
 
+func (s *Server) reloadProcesses(_ context.Context, in *struct{ Body api.Reload }) (*reply[api.Reloaded], error) {
+	r, err := stopRequest(in.Body.Selector, false, in.Body.WaitSeconds)
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.opts.Processes.Reload(s.lasting, launcher.ReloadRequest{Selector: r.Selector, Wait: r.Wait})
+	if err != nil {
+		return nil, err
+	}
+	return &reply[api.Reloaded]{api.Reloaded{Processes: list(result.Processes, s.apiProcess), Restarted: result.Restarted, Warnings: result.Warnings}}, nil
+}
+
 func (s *Server) affected(processes []launcher.Process, err error) (*reply[api.Affected], error) {
 	if err != nil {
 		return nil, err
@@ -193,6 +209,7 @@ func (s *Server) apiProcess(p launcher.Process) api.Process {
 		Profile:      p.Profile,
 		Name:         p.Name,
 		Instance:     p.Instance,
+		Replaces:     p.Replaces,
 		PID:          p.PID(),
 		Status:       string(p.Status),
 		StartedAt:    p.StartedAt,

@@ -266,8 +266,8 @@ func (s *Shell) named(ctx context.Context, kind, last, distribution string) []Ca
 		return []Candidate{{"bash", ""}, {"zsh", ""}, {"fish", ""}}
 	case "protocol":
 		return []Candidate{{"tcp", ""}, {"udp", ""}}
-	case "all":
-		return []Candidate{{"all", "all processes"}}
+	case "named":
+		return append(s.runningNames(ctx), Candidate{"all", "all processes"})
 	case "file":
 		return files(last)
 	case "scope":
@@ -372,6 +372,20 @@ func (s *Shell) distributionNames(ctx context.Context, kind, distribution string
 			}
 		}
 	}
+	return all
+}
+
+// runningNames are the names of the processes that run.
+func (s *Shell) runningNames(ctx context.Context) []Candidate {
+	ps, err := s.client.Processes(ctx, api.Selector{}, false)
+	if err != nil {
+		return nil
+	}
+	var all []Candidate
+	for _, p := range ps {
+		all = append(all, Candidate{p.Name, p.Distribution + " " + p.Version})
+	}
+	slices.SortStableFunc(all, func(a, b Candidate) int { return strings.Compare(a.Value, b.Value) })
 	return all
 }
 

@@ -25,7 +25,7 @@ func TestComplete(t *testing.T) {
 		name, line string
 		want       string // the values, parted by blanks
 	}{
-		{"all commands", "", "port conf deploy undeploy ls exec ps kill restart diags http logs events status script doctor echo pause count alias man ver serve stop exit"},
+		{"all commands", "", "port conf deploy undeploy ls exec ps kill restart reload diags http logs events status script doctor echo pause count alias man ver serve stop exit"},
 		{"commands", "p", "port ps pause"},
 		{"a group", "port ", "add del ls archive unarchive"},
 		{"in a group", "port a", "add archive"},
@@ -48,9 +48,9 @@ func TestComplete(t *testing.T) {
 		{"more ids", "kill -i 1 ", "1 2"},
 		{"pids", "kill -op 4", "4711"},
 		{"ports", "ps -pr ", "http:* http:8080 http:8081 syslog:*"},
-		{"all", "kill ", "all"},
+		{"names", "kill ", "httpServer worker all"},
 		{"ids of logs", "logs ", "1 2"},
-		{"behind a flag", "kill -hard ", "all"},
+		{"behind a flag", "kill -hard ", "httpServer worker all"},
 		{"files", "deploy " + dir + "/a", dir + "/a.zip " + dir + "/a[b"},
 		{"files with odd names", "deploy " + dir + "/a[", dir + "/a[b"},
 		{"folders", "script " + dir + "/f", dir + "/folder/"},

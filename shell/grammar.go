@@ -28,6 +28,7 @@ type commands struct {
 	Ps       psCommand       `cmd:"" help:"list processes"`
 	Kill     killCommand     `cmd:"" help:"stop processes"`
 	Restart  restartCommand  `cmd:"" help:"restart processes on the ports that they have"`
+	Reload   reloadCommand   `cmd:"" help:"exchange processes for new ones, one after the other"`
 	Diags    diagsCommand    `cmd:"" help:"ask processes how they are"`
 	HTTP     httpCommands    `cmd:"" name:"http" help:"ask servers over HTTP"`
 	Logs     logsCommand     `cmd:"" help:"show the output of a process"`

@@ -3,28 +3,39 @@ package shell
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"berth/api"
 )
 
-// target is what kill and restart act on.
+// target is what kill, restart and reload act on.
 type target struct {
-	All string `arg:"" optional:"" complete:"all" help:"all: all processes"`
+	Which string `arg:"" optional:"" name:"name" complete:"named" help:"name of the processes, or a pattern; all: all processes"`
 	selection
+}
+
+// String is the target as it was typed, for messages.
+func (t *target) String() string {
+	if t.Which != "" {
+		return t.Which
+	}
+	return t.selection.String()
 }
 
 // selector is the target as the daemon takes it. Nothing selected is wrong
 // usage: it is not everything.
 func (t *target) selector(verb string) (api.Selector, error) {
 	s := t.selection.selector()
-	picked := t.String()
+	picked := t.selection.String()
 	switch {
-	case t.All == "all" && picked != "":
+	case t.Which == "all" && picked != "":
 		return s, &UsageError{Text: fmt.Sprintf("`all` goes without %s", picked)}
-	case t.All == "all":
+	case t.Which == "all":
 		return api.Selector{All: true}, nil
-	case t.All != "":
-		text := "unexpected word " + quote(t.All)
+	case t.Which != "" && picked == "" && strings.Trim(t.Which, "0123456789") != "":
+		return api.Selector{Name: t.Which}, nil
+	case t.Which != "":
+		text := "unexpected word " + quote(t.Which)
 		if t.Distribution != "" || t.Version != "" || t.Name != "" || t.Profile != "" || t.Pr != "" {
 			text += ": did your shell expand `*`? quote it"
 		} else {
@@ -32,7 +43,7 @@ func (t *target) selector(verb string) (api.Selector, error) {
 		}
 		return s, &UsageError{Text: text}
 	case picked == "":
-		return s, &UsageError{Text: fmt.Sprintf("say what to %s: all, -i ID…, -op PID…, -pr RANGE:PORT, or -d NAME -v VERSION with -n and -p", verb)}
+		return s, &UsageError{Text: fmt.Sprintf("say what to %s: its NAME, all, -i ID…, -op PID…, -pr RANGE:PORT, or -d NAME -v VERSION with -n and -p", verb)}
 	}
 	return s, nil
 }
@@ -47,6 +58,7 @@ type killCommand struct {
 func (killCommand) page() page {
 	return page{
 		usage: []string{
+			"berth kill NAME [-hard] [-w [SECONDS]]",
 			"berth kill all [-hard] [-w [SECONDS]]",
 			"berth kill -i ID… | -op PID… | -pr RANGE:PORT [-hard] [-w [SECONDS]]",
 			"berth kill -d PATTERN -v PATTERN [-n PATTERN] [-p PATTERN] [-hard] [-w [SECONDS]]",
@@ -55,6 +67,7 @@ func (killCommand) page() page {
 
 Options that select hold together. An id that is not there is an error with exit code 4; a pattern that matches nothing is none.`,
 		examples: []example{
+			{"kill httpServer", "stop the processes of one name"},
 			{"kill -i 3 -w", "stop one process and wait until its ports are back"},
 			{`kill -d demo -v "*"`, "stop the processes of all versions of a distribution"},
 			{"kill all -hard", "force all processes"},
@@ -89,6 +102,7 @@ type restartCommand struct {
 func (restartCommand) page() page {
 	return page{
 		usage: []string{
+			"berth restart NAME [-hard] [-w [SECONDS]]",
 			"berth restart all [-hard] [-w [SECONDS]]",
 			"berth restart -i ID… | -op PID… | -pr RANGE:PORT [-hard] [-w [SECONDS]]",
 			"berth restart -d PATTERN -v PATTERN [-n PATTERN] [-p PATTERN] [-hard] [-w [SECONDS]]",

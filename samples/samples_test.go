@@ -123,7 +123,7 @@ func (h *host) run(folder, distribution string, first int, look func(t *testing.
 	if len(deployed) != 1 || deployed[0].Name != distribution || len(deployed[0].Warnings) > 0 {
 		t.Fatalf("deployed %+v", deployed)
 	}
-	h.do("exec", "-d", distribution, "-v", "1.0", "-p", "test", "-i", "3", "-w")
+	h.do("exec", "-d", distribution, "-v", "1.0", "-p", "test", "-n", "httpServer", "-i", "3", "-w")
 
 	running := list[api.Process](h, "ps", "-ports")
 	if len(running) != 3 {
@@ -237,6 +237,20 @@ func TestSamples(t *testing.T) {
 				"property corus.process.id="+strconv.Itoa(process.ID), "property corus.distribution.name=http-jvm",
 				"argument --title", "argument Berth sample",
 				"input -Dcorus.process.port.http="+port, "input -Dcorus.server.port.http="+port, "input -Dhttp.port="+port, "input -Xmx64m")
+		})
+	})
+
+	t.Run("http-magnet", func(t *testing.T) {
+		for _, tool := range []string{"javac", "java", "jar"} {
+			require.Tool(t, tool)
+		}
+		dir := staged(t, "http-magnet", "classes", "lib")
+		run(t, dir, "./build.sh")
+		newHost(t, p.berth).run(dir, "demo", 24530, func(t *testing.T, process api.Process, port string) {
+			says(t, page(t, port, "/"),
+				"http.port="+port, "corus.process.port.http="+port, "corus.server.port.http="+port, "page.title=demo in test",
+				"process="+strconv.Itoa(process.ID), "pid="+strconv.Itoa(process.PID),
+				"argument 127.0.0.1", "argument demo in test", "input -Xms16M", "input -Dpage.title=demo in test", "input -Dhttp.port="+port)
 		})
 	})
 

@@ -45,6 +45,20 @@ type AddRanges struct {
 	Force  bool    `json:"force,omitempty" doc:"with clear: also where a range that goes has live leases"`
 }
 
+// UpdateRange asks for other bounds of a range. What is left out stays.
+type UpdateRange struct {
+	Min   int  `json:"min,omitempty" doc:"first port, 1 to 65535"`
+	Max   int  `json:"max,omitempty" doc:"last port, inclusive"`
+	Force bool `json:"force,omitempty" doc:"also where ports that are leased fall out of the range"`
+}
+
+// UpdatedRange is a range whose bounds were changed.
+type UpdatedRange struct {
+	Range
+	Before  Range        `json:"before" doc:"the range as it was"`
+	Outside []ActivePort `json:"outside" doc:"leased ports that the range does not have any more; they stay leased until their holders end"`
+}
+
 // DeletedRanges are the ranges that a deletion removed.
 type DeletedRanges struct {
 	Deleted []Range `json:"deleted"`

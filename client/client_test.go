@@ -102,6 +102,9 @@ func TestRoutes(t *testing.T) {
 		{"add ranges", func(ctx context.Context, c *client.Client) (any, error) {
 			return c.AddRanges(ctx, api.AddRanges{Ranges: []api.Range{{Name: "http", Min: 1, Max: 2}}, Clear: true})
 		}, 201, []api.Range{rng}, "POST", "/v1/ranges", `{"ranges":[{"name":"http","min":1,"max":2}],"clear":true}`},
+		{"update range", func(ctx context.Context, c *client.Client) (any, error) {
+			return c.UpdateRange(ctx, "a b", api.UpdateRange{Min: 1, Force: true})
+		}, 200, api.UpdatedRange{Range: rng, Before: rng, Outside: []api.ActivePort{{Port: 3}}}, "PATCH", "/v1/ranges/a%20b", `{"min":1,"force":true}`},
 		{"delete ranges", func(ctx context.Context, c *client.Client) (any, error) { return c.DeleteRanges(ctx, "a&b", true) },
 			200, api.DeletedRanges{Deleted: []api.Range{rng}}, "DELETE", "/v1/ranges?force=true&name=a%26b", ""},
 		{"archive", func(ctx context.Context, c *client.Client) (any, error) { return c.ArchiveRanges(ctx, "r/1") },

@@ -23,6 +23,15 @@ func (c *Client) AddRanges(ctx context.Context, in api.AddRanges) ([]api.Range, 
 	return out, err
 }
 
+// UpdateRange changes the bounds of a range. Where leased ports would fall out of
+// it, it is lease.ErrRangeLeased unless Force is given, and they stay leased then.
+// Other errors: lease.ErrRangeNotFound, ErrRangeInvalid, ErrRangeOverlaps.
+func (c *Client) UpdateRange(ctx context.Context, name string, in api.UpdateRange) (api.UpdatedRange, error) {
+	var out api.UpdatedRange
+	err := c.call(ctx, http.MethodPatch, "/v1/ranges/"+url.PathEscape(name), nil, in, &out)
+	return out, err
+}
+
 // DeleteRanges deletes the ranges whose name matches pattern, all or none, and
 // returns them; none is no error. A range with live leases is
 // lease.ErrRangeLeased unless force is given, and its leases live on then.

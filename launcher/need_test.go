@@ -72,7 +72,7 @@ func TestBlockOfPorts(t *testing.T) {
 		}
 	}
 	_, err = w.execute(launcher.ExecRequest{})
-	if !errors.Is(err, lease.ErrRangeFull) || !strings.HasPrefix(err.Error(), "range media: 4 contiguous ports wanted, of its 11 ports available are 24100, 24110: 24102 by p #1") {
+	if !errors.Is(err, lease.ErrRangeFull) || !strings.HasPrefix(err.Error(), "range media: 4 contiguous ports wanted, of its 11 ports available are 24100, 24110: 24102-24105 by p #1") {
 		t.Errorf("a third block: %v", err)
 	}
 	if got := len(w.leases.Leases()); got != 8 {

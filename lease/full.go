@@ -90,8 +90,12 @@ func (e *FullError) Error() string {
 		fmt.Fprintf(&b, "all %s are leased", count(total))
 	}
 	separator := ": "
-	for _, a := range e.Held {
-		fmt.Fprintf(&b, "%s%d by %s", separator, a.Port, a.Lease.Holder)
+	for i := 0; i < len(e.Held); {
+		first, last := e.Held[i], e.Held[i].Port
+		for i++; i < len(e.Held) && e.Held[i].Port == last+1 && first.Lease.Holder.Process != 0 && e.Held[i].Lease.Holder == first.Lease.Holder; i++ {
+			last++
+		}
+		fmt.Fprintf(&b, "%s%v by %s", separator, Interval{first.Port, last}, first.Lease.Holder)
 		separator = ", "
 	}
 	if more := e.Leased - len(e.Held); more > 0 {

@@ -23,6 +23,7 @@ import (
 // one; its errors are those of package lease.
 type Leases interface {
 	AddRanges(ctx context.Context, ranges []lease.Range, o lease.AddOptions) error
+	UpdateRange(ctx context.Context, name string, o lease.UpdateOptions) (lease.UpdatedRange, error)
 	DeleteRanges(ctx context.Context, pattern string, force bool) ([]lease.Range, error)
 	Ranges(pattern string) []lease.RangeStatus
 	Archive(ctx context.Context, rev string) ([]lease.Range, error)

@@ -54,6 +54,21 @@ func (f *fakeLeases) DeleteRanges(_ context.Context, pattern string, force bool)
 	return deleted, nil
 }
 
+func (f *fakeLeases) UpdateRange(_ context.Context, name string, o lease.UpdateOptions) (lease.UpdatedRange, error) {
+	for _, r := range f.ranges {
+		if r.Name != name {
+			continue
+		}
+		if len(r.Active) > 0 && !o.Force {
+			return lease.UpdatedRange{}, fmt.Errorf("update range %s: %w", r.Name, lease.ErrRangeLeased)
+		}
+		now := r.Range
+		now.Min, now.Max = o.Min, o.Max
+		return lease.UpdatedRange{Before: r.Range, Range: now, Outside: r.Active}, nil
+	}
+	return lease.UpdatedRange{}, fmt.Errorf("update range %s: %w", name, lease.ErrRangeNotFound)
+}
+
 func (f *fakeLeases) Ranges(pattern string) []lease.RangeStatus {
 	var found []lease.RangeStatus
 	for _, r := range f.ranges {

@@ -22,6 +22,10 @@ func (s *Server) routeRanges(routes huma.API) {
 		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxRanges,
 	}, s.addRanges)
 	route(s, routes, huma.Operation{
+		OperationID: "update-range", Method: http.MethodPatch, Path: "/v1/ranges/{name}",
+		Summary: "Change the bounds of a range",
+	}, s.updateRange)
+	route(s, routes, huma.Operation{
 		OperationID: "delete-ranges", Method: http.MethodDelete, Path: "/v1/ranges",
 		Summary: "Delete the ranges whose names match, all or none",
 	}, s.deleteRanges)
@@ -61,6 +65,24 @@ func (s *Server) addRanges(ctx context.Context, in *struct{ Body api.AddRanges }
 		return nil, err
 	}
 	return &reply[[]api.Range]{list(ranges, apiRange)}, nil
+}
+
+func (s *Server) updateRange(ctx context.Context, in *struct {
+	Name string `path:"name"`
+	Body api.UpdateRange
+}) (*reply[api.UpdatedRange], error) {
+	if in.Body.Min == 0 && in.Body.Max == 0 {
+		return nil, invalid("body: give min, max or both")
+	}
+	u, err := s.opts.Leases.UpdateRange(ctx, in.Name, lease.UpdateOptions{Min: in.Body.Min, Max: in.Body.Max, Force: in.Body.Force})
+	if err != nil {
+		return nil, err
+	}
+	used, err := s.portUse([]lease.RangeStatus{{Active: u.Outside}})
+	if err != nil {
+		return nil, err
+	}
+	return &reply[api.UpdatedRange]{api.UpdatedRange{Range: apiRange(u.Range), Before: apiRange(u.Before), Outside: activePorts(u.Outside, used)}}, nil
 }
 
 func (s *Server) deleteRanges(ctx context.Context, in *struct {
@@ -148,21 +170,25 @@ func rangeStatus(r lease.RangeStatus, used map[lease.ID]use) api.RangeStatus {
 	return api.RangeStatus{
 		Range:     apiRange(r.Range),
 		Available: some(r.Available),
-		Active: list(r.Active, func(a lease.ActivePort) api.ActivePort {
-			u := used[a.Lease.ID]
-			if u.state == "" {
-				u.state = launcher.PortLeased
-			}
-			return api.ActivePort{
-				Port:   a.Port,
-				State:  string(u.state),
-				Holder: a.Lease.Holder.String(),
-				PID:    u.pid,
-				Lease:  string(a.Lease.ID),
-			}
-		}),
+		Active:    activePorts(r.Active, used),
 		SetAside: list(r.SetAside, func(a lease.SetAside) api.SetAsidePort {
 			return api.SetAsidePort{Port: a.Port, Reason: a.Reason, PID: a.PID, Command: a.Command, Since: a.Since}
 		}),
 	}
+}
+
+func activePorts(active []lease.ActivePort, used map[lease.ID]use) []api.ActivePort {
+	return list(active, func(a lease.ActivePort) api.ActivePort {
+		u := used[a.Lease.ID]
+		if u.state == "" {
+			u.state = launcher.PortLeased
+		}
+		return api.ActivePort{
+			Port:   a.Port,
+			State:  string(u.state),
+			Holder: a.Lease.Holder.String(),
+			PID:    u.pid,
+			Lease:  string(a.Lease.ID),
+		}
+	})
 }

@@ -49,6 +49,13 @@ func TestRanges(t *testing.T) {
 		{"none", "GET", "/v1/ranges?name=x", "", 200, "[]"},
 		{"add", "POST", "/v1/ranges", `{"ranges":[{"name":"a","min":1,"max":2},{"name":"b","min":1,"max":1,"protocol":"UDP"}]}`, 201,
 			`[{"name":"a","min":1,"max":2,"protocol":"tcp","scope":"host"},{"name":"b","min":1,"max":1,"protocol":"udp","scope":"host"}]`},
+		{"update by force", "PATCH", "/v1/ranges/http", `{"min":8083,"max":8084,"force":true}`, 200,
+			`{"name":"http","min":8083,"max":8084,"protocol":"tcp","scope":"host","before":` + http + `},"outside":[` +
+				`{"port":8080,"state":"listening","holder":"httpServer #1","pid":4001,"lease":"l1"},` +
+				`{"port":8081,"state":"stolen","holder":"httpServer #2","pid":4002,"lease":"l2"},` +
+				`{"port":8082,"state":"leased","holder":"me","lease":"l9"}]}`},
+		{"update without leases", "PATCH", "/v1/ranges/admin", `{"min":9000,"max":9001}`, 200,
+			`{"name":"admin","min":9000,"max":9001,"protocol":"udp","scope":"cluster","before":` + admin + `},"outside":[]}`},
 		{"delete none", "DELETE", "/v1/ranges?name=x", "", 200, `{"deleted":[]}`},
 		{"delete", "DELETE", "/v1/ranges?name=admin", "", 200, `{"deleted":[` + admin + `}]}`},
 		{"delete by force", "DELETE", "/v1/ranges?name=h*&force=true", "", 200, `{"deleted":[` + http + `}]}`},

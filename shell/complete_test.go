@@ -27,7 +27,7 @@ func TestComplete(t *testing.T) {
 	}{
 		{"all commands", "", "port conf deploy undeploy ls exec ps kill restart reload diags http logs events status script doctor echo pause count alias man ver serve stop exit"},
 		{"commands", "p", "port ps pause"},
-		{"a group", "port ", "add del ls archive unarchive"},
+		{"a group", "port ", "add update del ls archive unarchive"},
 		{"in a group", "port a", "add archive"},
 		{"behind the program's name", "berth port a", "add archive"},
 		{"behind an unknown command", "frob ", ""},

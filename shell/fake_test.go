@@ -88,6 +88,18 @@ func (d *daemon) handler() http.Handler {
 		_ = json.Unmarshal(body, &in)
 		return in.Ranges
 	})
+	answer("PATCH /v1/ranges/{name}", 200, func(r *http.Request, body []byte) any {
+		var in api.UpdateRange
+		json.Unmarshal(body, &in)
+		out := api.UpdatedRange{Range: d.ranges[0].Range, Before: d.ranges[0].Range}
+		if in.Max != 0 {
+			out.Max = in.Max
+		}
+		if in.Force {
+			out.Outside = d.ranges[0].Active
+		}
+		return out
+	})
 	answer("DELETE /v1/ranges", 200, func(r *http.Request, _ []byte) any {
 		var out api.DeletedRanges
 		for _, have := range d.ranges {

@@ -14,6 +14,7 @@ import (
 // portCommands are the commands on ranges.
 type portCommands struct {
 	Add       portAddCommand       `cmd:"" help:"add a range, or those of a file"`
+	Update    portUpdateCommand    `cmd:"" help:"change the bounds of a range"`
 	Del       portDelCommand       `cmd:"" help:"delete ranges"`
 	Ls        portLsCommand        `cmd:"" help:"list ranges with what became of their ports"`
 	Archive   portArchiveCommand   `cmd:"" help:"keep the ranges under a revision"`
@@ -112,6 +113,53 @@ func propertiesFile(path, proto string) ([]api.Range, error) {
 		out = append(out, api.Range{Name: r.Name, Min: r.Min, Max: r.Max, Protocol: proto})
 	}
 	return out, nil
+}
+
+type portUpdateCommand struct {
+	Name  string     `short:"n" placeholder:"NAME" needed:"" complete:"range" help:"name of the range"`
+	Min   portNumber `placeholder:"PORT" help:"first port, 1 to 65535; left out, it stays as it is"`
+	Max   portNumber `placeholder:"PORT" help:"last port, included; left out, it stays as it is"`
+	Force bool       `short:"f" help:"also where ports that are leased fall out of the range"`
+	outputOption
+}
+
+func (portUpdateCommand) page() page {
+	return page{
+		long: `Changes the first or the last port of a range, or both. The leases of the range stay as they are, and ports that are new to it can be leased at once. Bounds that overlap another range of the protocol are refused.
+
+Where ports that are leased would fall out of the range nothing is changed, and the error names them and who has them. With -f it is done all the same: those leases live on until their processes end, and their ports are no range's then.`,
+		examples: []example{
+			{"port update -n http -max 8099", "give a range more ports"},
+			{"port update -n http -min 9080 -max 9085 -f", "move it, whoever has ports of it"},
+		},
+	}
+}
+
+func (c *portUpdateCommand) run(ctx context.Context, s *Shell) error {
+	switch {
+	case c.Min == 0 && c.Max == 0:
+		return &UsageError{Text: "options -min and -max are missing: give one of them or both"}
+	case c.Min != 0 && c.Max != 0 && c.Max < c.Min:
+		return &UsageError{Text: fmt.Sprintf("option -max: %d is below -min %d", c.Max, c.Min)}
+	}
+	u, err := s.client.UpdateRange(ctx, c.Name, api.UpdateRange{Min: int(c.Min), Max: int(c.Max), Force: c.Force})
+	if err != nil {
+		if errors.Is(err, lease.ErrRangeLeased) && !c.Force {
+			return fmt.Errorf("%w (-f forces it)", err)
+		}
+		return err
+	}
+	u.Outside = notNil(u.Outside)
+	return list(s, c.Output, []api.UpdatedRange{u}, func() {
+		if u.Range == u.Before {
+			s.out.printf("%s %s %s is as it was\n", u.Name, interval(u.Range), u.Protocol)
+			return
+		}
+		s.out.printf("updated %s %s %s, before %s\n", u.Name, interval(u.Range), u.Protocol, interval(u.Before))
+		for _, line := range activeLines(s.out, u.Outside) {
+			s.out.printf("still leased outside of it: %s\n", line)
+		}
+	})
 }
 
 // interval is how Corus shows the ports of a range.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ func TestMain(m *testing.M) {
 		"berth":  main,
 		"server": serverMain,
 		"get":    getMain,
+		"media":  mediaMain,
 	})
 }
 
@@ -47,6 +49,19 @@ func serverMain() {
 	}
 	fmt.Fprintln(os.Stderr, "server:", srv.Serve(l))
 	os.Exit(1)
+}
+
+// mediaMain is bound to contiguous UDP ports until it is ended: media FIRST COUNT.
+func mediaMain() {
+	first, _ := strconv.Atoi(os.Args[1])
+	count, _ := strconv.Atoi(os.Args[2])
+	for port := first; port < first+count; port++ {
+		if _, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
+			fmt.Fprintln(os.Stderr, "media:", err)
+			os.Exit(1)
+		}
+	}
+	select {}
 }
 
 // getMain prints what a server answers: get PORT.

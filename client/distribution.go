@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"berth/api"
 	"berth/descriptor"
@@ -22,11 +24,18 @@ func (c *Client) Distributions(ctx context.Context, name, version string) ([]api
 	return out, err
 }
 
-// Deploy deploys what body holds: a zip with META-INF/corus.xml, or a corus.xml
-// by itself. It is streamed. Filename is what messages call it.
+// Deploy deploys what body holds: a zip with META-INF/corus.xml, a corus.xml by
+// itself, or an app file, if filename ends in .json, .yaml, .yml or .toml. It is
+// streamed. Filename is what messages call it.
 // Errors: api.CodeDistributionInvalid, CodeDistributionExists.
 func (c *Client) Deploy(ctx context.Context, filename string, body io.Reader) (api.Deployed, error) {
-	resp, err := c.send(ctx, http.MethodPost, "/v1/distributions", query("filename", filename), "application/octet-stream", body)
+	return c.DeployIn(ctx, "", filename, body)
+}
+
+// DeployIn is Deploy for an app file whose apps run in a folder, which is
+// absolute, unless they name another one.
+func (c *Client) DeployIn(ctx context.Context, folder, filename string, body io.Reader) (api.Deployed, error) {
+	resp, err := c.send(ctx, http.MethodPost, "/v1/distributions", query("filename", filename, "folder", folder), "application/octet-stream", body)
 	if err != nil {
 		return api.Deployed{}, err
 	}
@@ -58,7 +67,32 @@ func (c *Client) DeployFile(ctx context.Context, path string) (api.Deployed, err
 		return api.Deployed{}, fmt.Errorf("deploy: %w", err)
 	}
 	defer f.Close()
-	return c.Deploy(ctx, name, f)
+	folder := ""
+	if IsAppFile(name) {
+		if folder, err = filepath.Abs(filepath.Dir(path)); err != nil {
+			return api.Deployed{}, fmt.Errorf("deploy: %w", err)
+		}
+	}
+	return c.DeployIn(ctx, folder, name, f)
+}
+
+// Apps reads the app file of that path, and returns the name and version of the
+// distribution that it makes.
+func Apps(path string) (name, version string, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", "", err
+	}
+	d, err := descriptor.ParseApps(filepath.Base(path), text)
+	if err != nil {
+		return "", "", fmt.Errorf("%s: %w", path, err)
+	}
+	return d.Name, d.Version, nil
+}
+
+// IsAppFile reports whether a name ends as those of app files do.
+func IsAppFile(name string) bool {
+	return slices.Contains([]string{".json", ".yaml", ".yml", ".toml"}, strings.ToLower(filepath.Ext(name)))
 }
 
 func (c *Client) deployFolder(ctx context.Context, name, path string) (api.Deployed, error) {

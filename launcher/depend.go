@@ -46,7 +46,7 @@ func (l *Launcher) requirements(targets []definition, r ExecRequest) ([]*require
 	}
 	var asked []*requirement
 	for _, t := range targets {
-		asked = append(asked, add(requirement{definition: t, profile: r.Profile, instances: max(r.Instances, 1), asked: true}))
+		asked = append(asked, add(requirement{definition: t, profile: r.Profile, instances: r.instances(t), asked: true}))
 	}
 	var ordered, way []*requirement
 	seen := make(map[*requirement]bool)

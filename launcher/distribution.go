@@ -97,6 +97,9 @@ func (l *Launcher) loadDistributions(ctx context.Context) error {
 
 func readDescriptor(dir string) (*descriptor.Distribution, error) {
 	f, err := os.Open(filepath.Join(dir, "META-INF", "corus.xml"))
+	if errors.Is(err, os.ErrNotExist) {
+		return readApps(dir)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -104,8 +107,9 @@ func readDescriptor(dir string) (*descriptor.Distribution, error) {
 	return descriptor.Parse(f)
 }
 
-// Deploy unpacks an archive, or takes a descriptor by itself, and makes it a
-// distribution. File lies on this host; name is what its user calls it. The
+// Deploy unpacks an archive, or takes a descriptor or an app file by itself, and
+// makes it a distribution. File lies on this host; name is what its user calls
+// it, and where it ends as that of an app file it is one (app.go). The
 // second result is the descriptor's warnings. Errors are
 // ErrDistributionInvalid, ErrDistributionExists and those of the disk and store.
 func (l *Launcher) Deploy(ctx context.Context, file, name string) (Distribution, []string, error) {
@@ -121,7 +125,7 @@ func (l *Launcher) Deploy(ctx context.Context, file, name string) (Distribution,
 	if err := os.Mkdir(content, 0o700); err != nil {
 		return Distribution{}, nil, err
 	}
-	d, err := descriptor.Unpack(file, content, descriptor.Limits{})
+	d, err := unpack(file, content, name)
 	switch {
 	case errors.Is(err, descriptor.ErrInvalid):
 		return Distribution{}, nil, fmt.Errorf("%w: %s: %w", ErrDistributionInvalid, cmp.Or(name, "archive"), err)

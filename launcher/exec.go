@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ type ExecRequest struct {
 	// be named to start.
 	Name string
 
-	// Instances is how many of each; 0 means 1.
+	// Instances is how many of each; 0 means what its definition says, or 1.
 	Instances int
 
 	// Stable says that each instance gets the ports that it had last, where they
@@ -189,7 +190,7 @@ func (l *Launcher) resolve(ctx context.Context, r ExecRequest) (targets []defini
 	}
 	warnings = append(warnings, more...)
 	for _, t := range targets {
-		more, err := l.check(t, max(r.Instances, 1))
+		more, err := l.check(t, r.instances(t))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -260,12 +261,20 @@ func (l *Launcher) launch(ctx context.Context, r ExecRequest, targets []definiti
 	return units, warnings, l.openGates(units)
 }
 
+// instances is how many instances of a definition are asked for.
+func (r *ExecRequest) instances(d definition) int {
+	return cmp.Or(r.Instances, d.process.Instances, 1)
+}
+
 // layOut makes the processes of an exec and the leases that they need.
 func (l *Launcher) layOut(r ExecRequest, targets []definition) (processes []Process, definitions []definition, requests []lease.Request) {
-	instances := max(r.Instances, 1)
-	id := l.takeIDs(instances * len(targets))
+	n := 0
 	for _, t := range targets {
-		for i := range instances {
+		n += r.instances(t)
+	}
+	id := l.takeIDs(n)
+	for _, t := range targets {
+		for i := range r.instances(t) {
 			p := Process{
 				ID: id, Distribution: t.distribution.Name, Version: t.distribution.Version,
 				Profile: r.Profile, Name: t.process.Name, Instance: i, Status: Starting,

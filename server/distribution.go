@@ -23,10 +23,10 @@ func (s *Server) routeDistributions(routes huma.API) {
 	}, s.listDistributions)
 	route(s, routes, huma.Operation{
 		OperationID: "deploy-distribution", Method: http.MethodPost, Path: "/v1/distributions",
-		Summary:       "Deploy an archive, or a descriptor by itself",
+		Summary:       "Deploy an archive, or a descriptor or app file by itself",
 		DefaultStatus: http.StatusCreated,
 		RequestBody: &huma.RequestBody{
-			Description: "a zip with META-INF/corus.xml, or a corus.xml",
+			Description: "a zip with META-INF/corus.xml, a corus.xml, or an app file",
 			Required:    true,
 			Content: map[string]*huma.MediaType{
 				"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}},
@@ -55,7 +55,8 @@ func (s *Server) listDistributions(_ context.Context, in *struct {
 // upload is a distribution that is being sent. Its body is not read before the
 // handler does.
 type upload struct {
-	Filename string `query:"filename" doc:"what the client calls it, for messages"`
+	Filename string `query:"filename" doc:"what the client calls it, for messages; one that ends in .json, .yaml, .yml or .toml is an app file"`
+	Folder   string `query:"folder" doc:"of an app file: the absolute folder in which its apps run unless they name another one"`
 	body     io.Reader
 }
 
@@ -75,6 +76,12 @@ func (s *Server) deployDistribution(_ context.Context, in *upload) (*reply[api.D
 		return nil, err
 	}
 	defer os.Remove(file)
+	if in.Folder != "" {
+		if !filepath.IsAbs(in.Folder) {
+			return nil, invalid("query.folder: %q is not absolute", in.Folder)
+		}
+		name = filepath.Join(in.Folder, name)
+	}
 	d, warnings, err := s.opts.Processes.Deploy(s.lasting, file, name)
 	if err != nil {
 		return nil, err

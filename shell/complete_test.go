@@ -25,7 +25,7 @@ func TestComplete(t *testing.T) {
 		name, line string
 		want       string // the values, parted by blanks
 	}{
-		{"all commands", "", "port conf deploy undeploy ls exec ps kill restart reload diags http logs events status script doctor echo pause count alias man ver serve stop exit"},
+		{"all commands", "", "port conf deploy undeploy ls exec start ps kill restart reload diags http logs events status script doctor echo pause count alias man ver serve stop exit"},
 		{"commands", "p", "port ps pause"},
 		{"a group", "port ", "add update del ls archive unarchive"},
 		{"in a group", "port a", "add archive"},

@@ -14,18 +14,19 @@ import (
 )
 
 type deployCommand struct {
-	File []string `arg:"" complete:"file" help:"zip with META-INF/corus.xml, folder that holds it, or a corus.xml; patterns as *.zip and **/*.zip"`
+	File []string `arg:"" complete:"file" help:"zip with META-INF/corus.xml, folder that holds it, a corus.xml, or an app file; patterns as *.zip and **/*.zip"`
 	outputOption
 }
 
 func (deployCommand) page() page {
 	return page{
-		long: `Deploys distributions: zip files that hold META-INF/corus.xml, folders that do, or a corus.xml by itself for programs that are on the machine already. Name and version, as the descriptor has them, are unique together.
+		long: `Deploys distributions: zip files that hold META-INF/corus.xml, folders that do, or a corus.xml by itself for programs that are on the machine already. A file that ends in .json, .yaml, .yml or .toml is an app file: a list of apps with name, script, args, instances, port, env and cwd; they run in the folder of the file unless they name another one, and start deploys and starts them at once. Name and version, as the descriptor has them, are unique together.
 
 Patterns are expanded here too, so they may be quoted; their files come in the order of their names. Of several files the first that cannot be deployed stops the rest; those before it stay.`,
 		examples: []example{
 			{"deploy demo.zip", "deploy a zip file"},
 			{"deploy samples/http-generic", "deploy a folder"},
+			{"deploy apps.json", "deploy an app file"},
 			{`deploy "dist/*.zip"`, "deploy all zip files of a folder"},
 		},
 	}

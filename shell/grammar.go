@@ -25,6 +25,7 @@ type commands struct {
 	Undeploy undeployCommand `cmd:"" help:"remove distributions"`
 	Ls       lsCommand       `cmd:"" help:"list distributions"`
 	Exec     execCommand     `cmd:"" help:"start processes"`
+	Start    startCommand    `cmd:"" help:"start a command in the background, or an app file"`
 	Ps       psCommand       `cmd:"" help:"list processes"`
 	Kill     killCommand     `cmd:"" help:"stop processes"`
 	Restart  restartCommand  `cmd:"" help:"restart processes on the ports that they have"`

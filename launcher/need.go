@@ -51,6 +51,9 @@ func requestFor(need descriptor.Port, p Process) lease.Request {
 // checkNeed looks whether n instances can have the ports of a need, as far as
 // that can be told without looking at what is leased.
 func (l *Launcher) checkNeed(process string, need descriptor.Port, n int) error {
+	if need.BindSelf {
+		return fmt.Errorf("%w: process %q: port %q with bind=\"self\": Berth leases ports itself; leave the attribute out", ErrUnsupported, process, need.Name)
+	}
 	if name := rangeOf(need); name != "" {
 		r, err := l.Leases.Range(name)
 		if err != nil {

@@ -269,6 +269,10 @@ func (s *Shell) named(ctx context.Context, kind, last, distribution string) []Ca
 	case "named":
 		return append(s.runningNames(ctx), Candidate{"all", "all processes"})
 	case "file":
+		if s.foreign {
+			s.forFile = true
+			return nil
+		}
 		return files(last)
 	case "scope":
 		return []Candidate{{"p", "properties of processes"}, {"s", "properties of the server"}}

@@ -41,6 +41,7 @@ type commands struct {
 	Pause    pauseCommand    `cmd:"" help:"wait for Enter"`
 	Count    countCommand    `cmd:"" help:"count what a command lists"`
 	Alias    aliasCommand    `cmd:"" help:"give a command a name of its own"`
+	Complete completeCommand `cmd:"" name:"completion" help:"print what makes another shell complete commands"`
 	Man      manCommand      `cmd:"" help:"show the manual of a command"`
 	Ver      verCommand      `cmd:"" help:"show versions"`
 	Serve    serveCommand    `cmd:"" help:"run the daemon in the foreground"`

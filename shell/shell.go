@@ -78,6 +78,10 @@ type Shell struct {
 	loaded  map[string]string   // what conf load loaded
 	aliases map[string][]string // the words that each stands for
 
+	// foreign says that another shell completes a line, not the prompt; forFile
+	// that the line wants a file.
+	foreign, forFile bool
+
 	// count is where lists add how long they are in place of being printed, nil
 	// where they are printed.
 	count *int
@@ -134,6 +138,10 @@ func (s *Shell) colour(stream any) bool {
 func (s *Shell) Run(ctx context.Context, args []string) int {
 	var err error
 	switch {
+	case len(args) > 0 && args[0] == completing:
+		s.proposals(ctx, args[1:])
+		_ = s.out.Flush()
+		return ExitDone
 	case len(args) > 0:
 		err = s.interruptible(ctx, args, func(ctx context.Context) error { return s.Exec(ctx, args) })
 	case s.opts.IsTerminal(s.opts.In):

@@ -35,6 +35,9 @@ func (c *Client) Deploy(ctx context.Context, filename string, body io.Reader) (a
 // DeployIn is Deploy for an app file whose apps run in a folder, which is
 // absolute, unless they name another one.
 func (c *Client) DeployIn(ctx context.Context, folder, filename string, body io.Reader) (api.Deployed, error) {
+	if tell, ok := ctx.Value(uploadKey{}).(func(sent, total int64)); ok {
+		body = &countedBody{Reader: body, total: sizeOf(body), tell: tell}
+	}
 	resp, err := c.send(ctx, http.MethodPost, "/v1/distributions", query("filename", filename, "folder", folder), "application/octet-stream", body)
 	if err != nil {
 		return api.Deployed{}, err
@@ -110,6 +113,44 @@ func (c *Client) deployFolder(ctx context.Context, name, path string) (api.Deplo
 		return api.Deployed{}, perr
 	}
 	return d, err
+}
+
+type uploadKey struct{}
+
+// WithUpload returns a context with which Deploy and DeployFile tell how many
+// bytes they have sent, of how many: 0 where that is not known, as of a folder
+// that is packed meanwhile. At the end both are the same, and the daemon unpacks.
+// Tell is called from another goroutine, and must not wait.
+func WithUpload(ctx context.Context, tell func(sent, total int64)) context.Context {
+	return context.WithValue(ctx, uploadKey{}, tell)
+}
+
+func sizeOf(body io.Reader) int64 {
+	if f, ok := body.(*os.File); ok {
+		if info, err := f.Stat(); err == nil {
+			return info.Size()
+		}
+	}
+	return 0
+}
+
+// countedBody tells how much of a body was read.
+type countedBody struct {
+	io.Reader
+	sent, total int64
+	tell        func(sent, total int64)
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.sent += int64(n)
+	switch {
+	case errors.Is(err, io.EOF):
+		b.tell(b.sent, b.sent)
+	case n > 0:
+		b.tell(b.sent, b.total)
+	}
+	return n, err
 }
 
 // Undeploy removes the distributions whose name and version match the patterns,

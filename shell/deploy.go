@@ -11,6 +11,7 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 
 	"berth/api"
+	"berth/client"
 )
 
 type deployCommand struct {
@@ -40,8 +41,8 @@ func (c *deployCommand) run(ctx context.Context, s *Shell) error {
 	var done []api.Deployed
 	for _, file := range files {
 		var d api.Deployed
-		err = s.busy(ctx, "deploying "+file, func(ctx context.Context) error {
-			d, err = s.client.DeployFile(ctx, file)
+		err = s.busyWith(ctx, "deploying "+file, func(ctx context.Context, tell func(string)) error {
+			d, err = s.client.DeployFile(client.WithUpload(ctx, uploading(file, tell)), file)
 			return err
 		})
 		if err != nil {

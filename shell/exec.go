@@ -45,7 +45,10 @@ func (c *execCommand) run(ctx context.Context, s *Shell) error {
 		what = fmt.Sprintf("waiting until they listen (at most %gs)", float64(c.Wait))
 	}
 	var out api.Started
-	err := s.busy(ctx, what, func(ctx context.Context) (err error) {
+	err := s.busyWith(ctx, what, func(ctx context.Context, tell func(string)) (err error) {
+		if c.Wait > 0 {
+			defer s.waitedFor(ctx, api.Selector{Distribution: c.Distribution, Version: c.Version, Name: c.Name, Profile: c.Profile}, tell, notListening)()
+		}
 		out, err = s.client.Exec(ctx, in)
 		return err
 	})

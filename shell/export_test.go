@@ -10,6 +10,9 @@ import (
 var (
 	Split = split
 	Runs  = runs
+	Fit   = fit
+
+	Uploading = uploading
 )
 
 // Description is what the help has about a command or a group.

@@ -85,7 +85,10 @@ func (c *killCommand) run(ctx context.Context, s *Shell) error {
 		what = fmt.Sprintf("waiting until their ports are back (at most %gs)", float64(c.Wait))
 	}
 	var out api.Affected
-	err = s.busy(ctx, what, func(ctx context.Context) (err error) {
+	err = s.busyWith(ctx, what, func(ctx context.Context, tell func(string)) (err error) {
+		if c.Wait > 0 {
+			defer s.waitedFor(ctx, sel, tell, notEnded)()
+		}
 		out, err = s.client.Kill(ctx, api.Kill{Selector: sel, Hard: c.Hard, WaitSeconds: float64(c.Wait)})
 		return err
 	})
@@ -127,7 +130,10 @@ func (c *restartCommand) run(ctx context.Context, s *Shell) error {
 		what = fmt.Sprintf("waiting until they listen again (at most %gs)", float64(c.Wait))
 	}
 	var out api.Affected
-	err = s.busy(ctx, what, func(ctx context.Context) (err error) {
+	err = s.busyWith(ctx, what, func(ctx context.Context, tell func(string)) (err error) {
+		if c.Wait > 0 {
+			defer s.waitedFor(ctx, sel, tell, notListening)()
+		}
 		out, err = s.client.Restart(ctx, api.Restart{Selector: sel, Hard: c.Hard, WaitSeconds: float64(c.Wait)})
 		return err
 	})

@@ -4,10 +4,15 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
+
+	"berth/api"
+	"berth/client"
 )
 
 // patience is how long work may take before a terminal shows that it goes on.
@@ -29,6 +34,96 @@ func (s *Shell) busyWith(ctx context.Context, what string, work func(ctx context
 	}
 	return err
 }
+
+// uploading tells how far an upload is.
+func uploading(file string, tell func(string)) func(sent, total int64) {
+	return func(sent, total int64) {
+		switch {
+		case total == 0:
+			tell(fmt.Sprintf("deploying %s: %s", file, bytesOf(sent)))
+		case sent < total:
+			tell(fmt.Sprintf("deploying %s: %s of %s", file, bytesOf(sent), bytesOf(total)))
+		default:
+			tell(fmt.Sprintf("deploying %s: %s sent, unpacking", file, bytesOf(total)))
+		}
+	}
+}
+
+// bytesOf is a number of bytes for people.
+func bytesOf(n int64) string {
+	const unit = 1 << 10
+	value, names := float64(n), []string{"bytes", "KiB", "MiB", "GiB"}
+	i := 0
+	for ; value >= unit && i < len(names)-1; i++ {
+		value /= unit
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.1f %s", value, names[i])
+}
+
+// lookEvery is how often is looked who is waited for.
+const lookEvery = 500 * time.Millisecond
+
+// waitedFor has a terminal show for which processes is waited, until stop is
+// called: those of the selection for which name is not empty.
+func (s *Shell) waitedFor(ctx context.Context, sel api.Selector, tell func(string), name func(api.Process) string) (stop func()) {
+	if !s.opts.IsTerminal(s.opts.Err) {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(client.WithoutStart(ctx))
+	ids, pids := sel.IDs, sel.PIDs
+	sel.IDs, sel.PIDs = nil, nil // one that is gone would be an error
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			ps, err := s.client.Processes(ctx, sel, false)
+			if err != nil {
+				continue
+			}
+			var names []string
+			for _, p := range ps {
+				if len(ids) > 0 && !slices.Contains(ids, p.ID) || len(pids) > 0 && !slices.Contains(pids, p.PID) {
+					continue
+				}
+				if text := name(p); text != "" {
+					names = append(names, text)
+				}
+			}
+			if len(names) > 0 {
+				tell("waiting for " + strings.Join(names, ", "))
+			}
+		}
+	}()
+	return func() { cancel(); <-gone }
+}
+
+// notListening names a process and the ports that it does not listen on; empty
+// if it listens on all.
+func notListening(p api.Process) string {
+	var ports []api.ProcessPort
+	for _, port := range p.Ports {
+		if port.State != api.PortListening {
+			ports = append(ports, port)
+		}
+	}
+	if len(ports) == 0 && p.Status == api.StatusRunning {
+		return ""
+	}
+	return fmt.Sprintf("%s %d", p.Name, p.ID) + behind(" on ", portList(ports))
+}
+
+// notEnded names a process that is there.
+func notEnded(p api.Process) string { return fmt.Sprintf("%s %d", p.Name, p.ID) }
 
 // spin shows the line until stop is called. Tell changes what it says.
 func (s *Shell) spin(what string) (tell func(string), stop func()) {

@@ -126,7 +126,8 @@ func (g *grammar) usage(line Line, err error) error {
 				text = "option " + o.String() + ": " + what
 			}
 		}
-	} else if rest, ok := strings.CutPrefix(text, "<"); ok {
+	} else if rest, ok := strings.CutPrefix(strings.TrimPrefix(text, "["), "<"); ok {
+		rest = strings.Replace(rest, ">]: ", ">: ", 1) // one that may be left out
 		if name, what, ok := strings.Cut(rest, ">: "); ok {
 			text = strings.ToUpper(name) + ": " + what
 		} else if name, what, ok := strings.Cut(rest, "> ...: "); ok {

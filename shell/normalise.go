@@ -166,7 +166,11 @@ func (n *normaliser) selected() (cmd *command, help bool, err error) {
 
 func (n *normaliser) unknown(group *command, word string) error {
 	text := "unknown command " + quote(word)
-	if near := nearest(word, group.names()); near != "" {
+	near := nearest(word, group.names())
+	if near == "" {
+		near = meant(word, group.names())
+	}
+	if near != "" {
 		text += ", did you mean " + near + "?"
 	}
 	return &UsageError{Command: strings.Join(n.path, " "), Text: text, unknown: true}
@@ -355,6 +359,20 @@ func quote(word string) string {
 		word = string(r[:60]) + "…"
 	}
 	return "`" + word + "`"
+}
+
+// meant is the name that other programs have another word for, empty if none is.
+func meant(word string, names []string) string {
+	for _, words := range [][]string{
+		{"ls", "list", "show"}, {"del", "rm", "remove", "delete"}, {"undeploy", "rm", "remove", "delete", "uninstall"},
+		{"exec", "run", "start", "launch"}, {"kill", "end", "terminate"}, {"deploy", "install"}, {"logs", "log", "tail", "output"},
+		{"ver", "version"}, {"port", "range", "ranges"}, {"conf", "config", "set"}, {"diags", "health", "check"},
+	} {
+		if slices.Contains(words[1:], word) && slices.Contains(names, words[0]) {
+			return words[0]
+		}
+	}
+	return ""
 }
 
 // nearest is the name that is most like word, empty if none is much like it:

@@ -1,0 +1,26 @@
+package shell_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// What newcomers type is answered with what they may have meant.
+func TestNewcomers(t *testing.T) {
+	d := newDaemon(t)
+	for line, want := range map[string]string{
+		"list":         "unknown command `list`, did you mean ls?",
+		"port list":    "port: unknown command `list`, did you mean ls?",
+		"port rm":      "did you mean del?",
+		"remove x":     "did you mean undeploy?",
+		"run demo":     "did you mean exec?",
+		"version":      "did you mean ver?",
+		"pause x":      "pause: SECONDS: `x` is not a number of seconds",
+		"completion x": "completion: SHELL: `x` is not bash, zsh or fish",
+		"frob":         "unknown command `frob`; try berth --help",
+	} {
+		if got := d.run(t, "", strings.Fields(line)...); got.code != 2 || !strings.Contains(got.err, want) || strings.Count(got.err, "\n") != 1 {
+			t.Errorf("%s: code %d, %q does not say %q", line, got.code, got.err, want)
+		}
+	}
+}

@@ -185,7 +185,7 @@ func (t *table) restart() RestartPolicy {
 }
 
 // ports reads "port": one of the grammar of [PortSpec], a number, or a list of
-// them. One that is not of a range is called port, the next ones port-2 and so on.
+// them. One that is not of a range is called port, the next ones port2 and so on.
 func (t *table) ports() []Port {
 	value, ok := t.values["port"]
 	if !ok || value == nil {
@@ -213,7 +213,7 @@ func (t *table) ports() []Port {
 			direct++
 			port.Name = "port"
 			if direct > 1 {
-				port.Name = "port-" + strconv.Itoa(direct)
+				port.Name = "port" + strconv.Itoa(direct)
 			}
 			port.Spec = &spec
 		}

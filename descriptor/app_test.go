@@ -135,7 +135,7 @@ func TestParseApps(t *testing.T) {
 	orders.Ports = []descriptor.Port{direct("port", descriptor.PortSpec{First: 8010, Last: 8020, Auto: true})}
 	many := app("many", "bash", "-e", "-u", "./many")
 	many.Restart = descriptor.RestartAlways
-	many.Ports = []descriptor.Port{{Name: "http", Count: 1}, direct("port", descriptor.PortSpec{First: 9000, Last: 9000}), direct("port-2", descriptor.PortSpec{})}
+	many.Ports = []descriptor.Port{{Name: "http", Count: 1}, direct("port", descriptor.PortSpec{First: 9000, Last: 9000}), direct("port2", descriptor.PortSpec{})}
 	want := &descriptor.Distribution{Name: "shop", Version: "1.0", Processes: []descriptor.Process{gateway, users, orders, many}}
 
 	for file, text := range appsIn {

@@ -20,9 +20,7 @@ func (s processSettings) ProcessProperties(ctx context.Context, categories []str
 	}
 	properties := make([]launcher.Property, 0, len(all))
 	for _, p := range all {
-		if !p.Hidden() { // never on a command line
-			properties = append(properties, launcher.Property{Name: p.Name, Value: p.Value})
-		}
+		properties = append(properties, launcher.Property{Name: p.Name, Value: p.Value})
 	}
 	return properties, nil
 }

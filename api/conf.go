@@ -73,6 +73,7 @@ type RenameTags struct {
 const (
 	KindProperties = "properties"
 	KindTags       = "tags"
+	KindExecs      = "execs" // exec configurations
 )
 
 // ArchivedSettings tells how many settings of a kind an archive holds after

@@ -27,6 +27,7 @@ const (
 	CodeDistributionRunning  Code = "distribution-running"   // processes of it run
 	CodeProcessNotFound      Code = "process-not-found"      //
 	CodeProfileNotFound      Code = "profile-not-found"      //
+	CodeExecNotFound         Code = "exec-not-found"         // an exec configuration
 	CodeExecRefused          Code = "exec-refused"           // a check before the start
 	CodeExecFailed           Code = "exec-failed"            // the command could not be exec'd, or ended while waited for
 	CodeKeyReused            Code = "key-reused"             // the idempotency key is that of another request

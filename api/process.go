@@ -65,9 +65,12 @@ type ProcessPort struct {
 
 // Exec asks for processes to be started, all or none.
 type Exec struct {
-	Distribution string `json:"distribution" doc:"name, or pattern with *"`
-	Version      string `json:"version" doc:"version, or pattern with *"`
-	Profile      string `json:"profile"`
+	// Config names an exec configuration, in place of all but WaitSeconds.
+	Config string `json:"config,omitempty" doc:"an exec configuration, or pattern with *; then the processes are its own"`
+
+	Distribution string `json:"distribution,omitempty" doc:"name, or pattern with *; needed without config"`
+	Version      string `json:"version,omitempty" doc:"version, or pattern with *; needed without config"`
+	Profile      string `json:"profile,omitempty" doc:"needed without config"`
 	Name         string `json:"name,omitempty" doc:"process name, or pattern; empty: each process that is not invoked by name"`
 	Instances    int    `json:"instances,omitempty" doc:"how many of each; 0 means 1"`
 	// WaitSeconds above 0 asks to wait that long until every process listens on its leased ports.

@@ -17,6 +17,8 @@
 //	conf/<host>/process/<name>                a global one of processes
 //	conf/<host>/category/<category>/<name>    one of a category
 //	conf/<host>/tags/<tag>
+//	conf/<host>/execs/<name>                  an exec configuration
+//	conf/<host>/booted                        the boot at which these were started last
 //	archives/conf/<host>/<revision>/<kind>            that there is an archive of a kind
 //	archives/conf/<host>/<revision>/<kind>/<the rest> what it holds
 //

@@ -16,6 +16,7 @@ type Kind string
 const (
 	Properties Kind = "properties" // of server and processes
 	Tags       Kind = "tags"
+	Execs      Kind = "execs" // exec configurations
 )
 
 // folders are the folders of a host that hold a kind.
@@ -25,6 +26,8 @@ func (k Kind) folders() []string {
 		return []string{serverFolder, processFolder, categoryFolder}
 	case Tags:
 		return []string{tagFolder}
+	case Execs:
+		return []string{execFolder}
 	}
 	return nil
 }

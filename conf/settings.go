@@ -43,6 +43,8 @@ const (
 	processFolder  = "process/"
 	categoryFolder = "category/"
 	tagFolder      = "tags/"
+	execFolder     = "execs/"
+	bootKey        = "booted"
 )
 
 // change makes a batch of what is there and commits it. Without operations

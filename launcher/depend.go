@@ -17,10 +17,9 @@ const dependencyPatience = time.Minute
 // requirement is a process that an exec starts, under a profile.
 type requirement struct {
 	definition
-	profile   string
-	instances int
-	asked     bool // by the exec itself
-	needed    bool // by another one: it has to listen first
+	profile string
+	asked   bool // by the exec itself
+	needed  bool // by another one: it has to listen first
 }
 
 func (q *requirement) key() string {
@@ -35,7 +34,7 @@ func (q *requirement) title() string {
 // requirements are the targets of an exec and all that they depend on, each
 // once and behind what it depends on itself. A circle, and what is not there, is
 // ErrExecRefused.
-func (l *Launcher) requirements(targets []definition, r ExecRequest) ([]*requirement, error) {
+func (l *Launcher) requirements(targets []definition) ([]*requirement, error) {
 	all := make(map[string]*requirement)
 	add := func(q requirement) *requirement {
 		if known, ok := all[q.key()]; ok {
@@ -46,7 +45,12 @@ func (l *Launcher) requirements(targets []definition, r ExecRequest) ([]*require
 	}
 	var asked []*requirement
 	for _, t := range targets {
-		asked = append(asked, add(requirement{definition: t, profile: r.Profile, instances: r.instances(t), asked: true}))
+		q := add(requirement{definition: t, profile: t.starter.Profile, asked: true})
+		if slices.Contains(asked, q) { // an exec configuration names it twice
+			q.instances += t.instances
+			continue
+		}
+		asked = append(asked, q)
 	}
 	var ordered, way []*requirement
 	seen := make(map[*requirement]bool)
@@ -69,7 +73,7 @@ func (l *Launcher) requirements(targets []definition, r ExecRequest) ([]*require
 			if err != nil {
 				return err
 			}
-			on := add(requirement{definition: d, profile: profile, instances: 1})
+			on := add(requirement{definition: d, profile: profile})
 			on.needed = true
 			if err := visit(on); err != nil {
 				return err
@@ -146,7 +150,7 @@ func (l *Launcher) startOnce(ctx context.Context, r ExecRequest, q *requirement)
 			return running[:1], false, nil
 		}
 	}
-	r.Profile, r.Instances, r.Extra = q.profile, q.instances, nil
+	r.Extra = nil
 	units, _, err = l.launch(ctx, r, []definition{q.definition}, nil)
 	return units, true, err
 }

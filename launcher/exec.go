@@ -38,6 +38,9 @@ type ExecRequest struct {
 	// Instances is how many of each; 0 means what its definition says, or 1.
 	Instances int
 
+	// Parts, unless it is nil, are what is asked for, in place of the fields above.
+	Parts []ExecPart
+
 	// Stable says that each instance gets the ports that it had last, where they
 	// are free; without it the policy of the ranges counts alone.
 	Stable bool
@@ -50,6 +53,13 @@ type ExecRequest struct {
 	// records of the processes that will have these ids, in ascending order
 	// without a gap. It is asked again where ports were planned again.
 	Extra func(ids []int, warnings []string) store.Batch
+}
+
+// ExecPart is a process with how many of it are asked for.
+type ExecPart struct {
+	Distribution, Version string
+	Name, Profile         string
+	Instances             int // 0 means 1
 }
 
 // ExecResult is what an exec started.
@@ -73,7 +83,7 @@ func (l *Launcher) Exec(ctx context.Context, r ExecRequest) (ExecResult, error) 
 	if err := failpoint.Fail("exec/resolved"); err != nil {
 		return ExecResult{Warnings: warnings}, err
 	}
-	ordered, err := l.requirements(targets, r)
+	ordered, err := l.requirements(targets)
 	if err != nil {
 		return ExecResult{Warnings: warnings}, err
 	}
@@ -141,6 +151,34 @@ func (l *Launcher) Started(ctx context.Context, ids []int, wait time.Duration) (
 // resolve finds what a request means and checks what can be checked before
 // anything is done. There is no target where all are for servers with other tags.
 func (l *Launcher) resolve(ctx context.Context, r ExecRequest) (targets []definition, warnings []string, err error) {
+	parts := r.Parts
+	if parts == nil {
+		parts = []ExecPart{{r.Distribution, r.Version, r.Name, r.Profile, r.Instances}}
+	}
+	for _, part := range parts {
+		found, more, err := l.find(part)
+		if err != nil {
+			return nil, nil, err
+		}
+		targets, warnings = append(targets, found...), append(warnings, more...)
+	}
+	targets, more, err := l.tagged(ctx, targets)
+	if err != nil {
+		return nil, nil, err
+	}
+	warnings = append(warnings, more...)
+	for _, t := range targets {
+		more, err := l.check(t, t.instances)
+		if err != nil {
+			return nil, nil, err
+		}
+		warnings = append(warnings, more...)
+	}
+	return targets, warnings, nil
+}
+
+// find finds the processes that a part of a request means.
+func (l *Launcher) find(r ExecPart) (targets []definition, warnings []string, err error) {
 	if r.Profile == "" {
 		return nil, nil, fmt.Errorf("%w: a profile is needed", ErrInvalid)
 	}
@@ -169,7 +207,7 @@ func (l *Launcher) resolve(ctx context.Context, r ExecRequest) (targets []defini
 				unnamed = append(unnamed, fmt.Sprintf("process %q has no profile %q, only %s", p.Name, r.Profile, profiles(p)))
 				continue
 			}
-			targets = append(targets, definition{distribution: d, process: p, starter: starter})
+			targets = append(targets, definition{distribution: d, process: p, starter: starter, instances: cmp.Or(r.Instances, p.Instances, 1)})
 		}
 	}
 	switch {
@@ -183,18 +221,6 @@ func (l *Launcher) resolve(ctx context.Context, r ExecRequest) (targets []defini
 	}
 	for _, w := range unnamed {
 		warnings = append(warnings, w+": left out")
-	}
-	targets, more, err := l.tagged(ctx, targets)
-	if err != nil {
-		return nil, nil, err
-	}
-	warnings = append(warnings, more...)
-	for _, t := range targets {
-		more, err := l.check(t, r.instances(t))
-		if err != nil {
-			return nil, nil, err
-		}
-		warnings = append(warnings, more...)
 	}
 	return targets, warnings, nil
 }
@@ -261,23 +287,18 @@ func (l *Launcher) launch(ctx context.Context, r ExecRequest, targets []definiti
 	return units, warnings, l.openGates(units)
 }
 
-// instances is how many instances of a definition are asked for.
-func (r *ExecRequest) instances(d definition) int {
-	return cmp.Or(r.Instances, d.process.Instances, 1)
-}
-
 // layOut makes the processes of an exec and the leases that they need.
 func (l *Launcher) layOut(r ExecRequest, targets []definition) (processes []Process, definitions []definition, requests []lease.Request) {
-	n := 0
+	total := 0
 	for _, t := range targets {
-		n += r.instances(t)
+		total += t.instances
 	}
-	id := l.takeIDs(n)
+	id := l.takeIDs(total)
 	for _, t := range targets {
-		for i := range r.instances(t) {
+		for i := range t.instances {
 			p := Process{
 				ID: id, Distribution: t.distribution.Name, Version: t.distribution.Version,
-				Profile: r.Profile, Name: t.process.Name, Instance: i, Status: Starting,
+				Profile: t.starter.Profile, Name: t.process.Name, Instance: i, Status: Starting,
 			}
 			id++
 			preferred := make([]int, len(t.process.Ports))

@@ -27,6 +27,7 @@ type definition struct {
 	distribution *deployed
 	process      *descriptor.Process
 	starter      *descriptor.Starter
+	instances    int // how many are to start
 
 	// kept are the ports that a process which is replaced hands on, by the place
 	// of their need, and sockets the daemon's copies of what they are bound to.

@@ -91,6 +91,7 @@ func (s *Server) routes() http.Handler {
 	s.routeHealth(routes)
 	s.routeRanges(routes)
 	s.routeConf(routes)
+	s.routeExecConfigs(routes)
 	s.routeLeases(routes)
 	s.routeDistributions(routes)
 	s.routeProcesses(routes)

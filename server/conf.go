@@ -23,6 +23,7 @@ type Settings interface {
 	RenameTags(ctx context.Context, renamings []conf.Renaming) ([]conf.Renaming, error)
 	Archive(ctx context.Context, rev string, kinds ...conf.Kind) (map[conf.Kind]int, error)
 	Unarchive(ctx context.Context, rev string, kinds ...conf.Kind) (map[conf.Kind]int, error)
+	ExecConfigs
 }
 
 var _ Settings = (*conf.Settings)(nil)
@@ -64,11 +65,11 @@ func (s *Server) routeConf(routes huma.API) {
 	}, s.renameTags)
 	route(s, routes, huma.Operation{
 		OperationID: "archive-settings", Method: http.MethodPut, Path: "/v1/conf/archives/{rev}",
-		Summary: "Archive all properties, or all tags, under a name",
+		Summary: "Archive all properties, tags or exec configurations under a name",
 	}, s.archiveSettings)
 	route(s, routes, huma.Operation{
 		OperationID: "restore-settings", Method: http.MethodPost, Path: "/v1/conf/archives/{rev}/restore",
-		Summary: "Restore the properties, or the tags, of an archive",
+		Summary: "Restore the properties, tags or exec configurations of an archive",
 	}, s.restoreSettings)
 }
 
@@ -195,7 +196,7 @@ func apiTag(tag string) api.Tag { return api.Tag{Name: tag} }
 // archivedKind names an archive and a kind of what it holds.
 type archivedKind struct {
 	Rev  string `path:"rev" doc:"letters, digits, '-', '_' and '.'"`
-	Kind string `query:"kind" required:"true" enum:"properties,tags"`
+	Kind string `query:"kind" required:"true" enum:"properties,tags,execs"`
 }
 
 func (s *Server) archiveSettings(ctx context.Context, in *archivedKind) (*reply[api.ArchivedSettings], error) {

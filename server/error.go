@@ -27,6 +27,7 @@ var (
 	ErrSocketInUse = errors.New("socket in use")
 
 	errInvalid     = errors.New("invalid request")
+	errNoExec      = errors.New("exec configuration not found")
 	errKeyReused   = errors.New("the idempotency key was sent with another request before: send each request with a key of its own")
 	errStopping    = errors.New("the daemon is about to end: send the request again, which starts it anew")
 	errUninspected = fmt.Errorf("%w: this daemon's store does not tell how it is", launcher.ErrUnsupported)
@@ -74,6 +75,7 @@ var kinds = []kind{
 	{lease.ErrArchiveInvalid, api.CodeInvalid, http.StatusBadRequest},
 	{lease.ErrArchiveNotFound, api.CodeArchiveNotFound, http.StatusNotFound},
 	{conf.ErrInvalid, api.CodeInvalid, http.StatusBadRequest},
+	{errNoExec, api.CodeExecNotFound, http.StatusNotFound},
 	{conf.ErrArchiveInvalid, api.CodeInvalid, http.StatusBadRequest},
 	{conf.ErrArchiveNotFound, api.CodeArchiveNotFound, http.StatusNotFound},
 	{lease.ErrLeaseNotFound, api.CodeLeaseNotFound, http.StatusNotFound},

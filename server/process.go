@@ -55,6 +55,19 @@ func (s *Server) execProcesses(ctx context.Context, in *struct {
 	if in.Body.Instances < 0 {
 		return nil, invalid("body.instances: %d is below 0", in.Body.Instances)
 	}
+	var parts []launcher.ExecPart
+	var left []string
+	switch {
+	case in.Body.Config != "":
+		if parts, left, err = s.execParts(ctx, in.Body); err != nil {
+			return nil, err
+		}
+		if len(parts) == 0 {
+			return &reply[api.Started]{api.Started{Processes: []api.Process{}, Warnings: left}}, nil
+		}
+	case in.Body.Distribution == "" || in.Body.Version == "":
+		return nil, invalid("body: distribution and version are needed, or config")
+	}
 	result, err := once(ctx, s, in.Key, "exec-processes", in.Body, func(q *keyed) (launcher.ExecResult, error) {
 		var extra func(ids []int, warnings []string) store.Batch
 		if q != nil {
@@ -68,6 +81,8 @@ func (s *Server) execProcesses(ctx context.Context, in *struct {
 			Profile:      in.Body.Profile,
 			Name:         in.Body.Name,
 			Instances:    in.Body.Instances,
+			Parts:        parts,
+			Stable:       in.Body.Config != "",
 			Wait:         wait,
 			Extra:        extra,
 		})
@@ -88,7 +103,7 @@ func (s *Server) execProcesses(ctx context.Context, in *struct {
 	}
 	return &reply[api.Started]{api.Started{
 		Processes: list(result.Processes, s.apiProcess),
-		Warnings:  result.Warnings,
+		Warnings:  append(left, result.Warnings...),
 	}}, nil
 }
 

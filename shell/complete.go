@@ -276,7 +276,9 @@ func (s *Shell) named(ctx context.Context, kind, last, distribution string) []Ca
 		return files(last)
 	case "scope":
 		return []Candidate{{"p", "properties of processes"}, {"s", "properties of the server"}}
-	case "property", "category", "tag":
+	case "action":
+		return []Candidate{{"enable", "exec configurations"}, {"disable", "exec configurations"}, {"archive", "the exec configurations"}, {"unarchive", "the exec configurations"}}
+	case "property", "category", "tag", "exec":
 		return s.settingNames(ctx, kind)
 	case "range", "port":
 		return s.rangeNames(ctx, kind)
@@ -338,6 +340,13 @@ func (s *Shell) settingNames(ctx context.Context, kind string) []Candidate {
 		tags, _ := s.client.Tags(ctx, "")
 		for _, tag := range tags {
 			all = append(all, Candidate{tag.Name, ""})
+		}
+		return all
+	}
+	if kind == "exec" {
+		execs, _ := s.client.ExecConfigs(ctx, "")
+		for _, x := range execs {
+			all = append(all, Candidate{x.Name, execProcesses(x)})
 		}
 		return all
 	}

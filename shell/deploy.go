@@ -15,28 +15,49 @@ import (
 )
 
 type deployCommand struct {
-	File []string `arg:"" complete:"file" help:"zip with META-INF/corus.xml, folder that holds it, a corus.xml, or an app file; patterns as *.zip and **/*.zip"`
+	Exec string   `short:"e" placeholder:"FILE" complete:"file" help:"deploy an exec configuration, an exec.xml"`
+	Seq  bool     `help:"with -cluster: one host after the other; accepted as in Corus"`
+	File []string `arg:"" optional:"" complete:"file" help:"zip with META-INF/corus.xml, folder that holds it, a corus.xml, or an app file; patterns as *.zip and **/*.zip"`
 	outputOption
 }
 
 func (deployCommand) page() page {
 	return page{
+		usage: []string{
+			"berth deploy FILE…",
+			"berth deploy -e FILE",
+		},
 		long: `Deploys distributions: zip files that hold META-INF/corus.xml, folders that do, or a corus.xml by itself for programs that are on the machine already. A file that ends in .json, .yaml, .yml or .toml is an app file: a list of apps with name, script, args, instances, port, env and cwd; they run in the folder of the file unless they name another one, and start deploys and starts them at once. Name and version, as the descriptor has them, are unique together.
 
-Patterns are expanded here too, so they may be quoted; their files come in the order of their names. Of several files the first that cannot be deployed stops the rest; those before it stay.`,
+Patterns are expanded here too, so they may be quoted; their files come in the order of their names. Of several files the first that cannot be deployed stops the rest; those before it stay.
+
+An exec configuration says which processes are started together, by exec -e NAME or when the host boots. One of its name is replaced. A file whose first element is exec is one without -e, too.`,
 		examples: []example{
 			{"deploy demo.zip", "deploy a zip file"},
 			{"deploy samples/http-generic", "deploy a folder"},
 			{"deploy apps.json", "deploy an app file"},
 			{`deploy "dist/*.zip"`, "deploy all zip files of a folder"},
+			{"deploy -e exec.xml", "deploy an exec configuration"},
 		},
 	}
 }
 
 func (c *deployCommand) run(ctx context.Context, s *Shell) error {
+	if c.Exec != "" {
+		if len(c.File) > 0 {
+			return &UsageError{Text: "-e names the file of an exec configuration, and goes without other files"}
+		}
+		return s.deployExec(ctx, c.Exec, c.Output)
+	}
+	if len(c.File) == 0 {
+		return &UsageError{Text: "FILE is missing"}
+	}
 	files, err := expand(c.File)
 	if err != nil {
 		return err
+	}
+	if len(files) == 1 && s.isExecFile(files[0]) {
+		return s.deployExec(ctx, files[0], c.Output)
 	}
 	var done []api.Deployed
 	for _, file := range files {
@@ -110,22 +131,46 @@ func expand(words []string) ([]string, error) {
 }
 
 type undeployCommand struct {
-	Distribution string `short:"d" placeholder:"PATTERN" needed:"" pattern:"" complete:"distribution" help:"name of the distributions"`
-	Version      string `short:"v" placeholder:"PATTERN" needed:"" pattern:"" complete:"version" help:"version of the distributions"`
+	Distribution string `short:"d" placeholder:"PATTERN" pattern:"" complete:"distribution" help:"name of the distributions"`
+	Version      string `short:"v" placeholder:"PATTERN" pattern:"" complete:"version" help:"version of the distributions"`
+	Exec         string `short:"e" placeholder:"PATTERN" pattern:"" complete:"exec" help:"remove the exec configurations of these names"`
+	All          string `arg:"" optional:"" complete:"all" help:"all: all distributions, as -d * -v *"`
 	outputOption
 }
 
 func (undeployCommand) page() page {
 	return page{
+		usage: []string{
+			"berth undeploy -d PATTERN -v PATTERN",
+			"berth undeploy all",
+			"berth undeploy -e PATTERN",
+		},
 		long: `Removes the distributions that match. While processes of one run, none is removed: stop them with kill first. No match is no error.`,
 		examples: []example{
 			{"undeploy -d demo -v 1.0", "remove one distribution"},
 			{`undeploy -d demo -v "*"`, "remove all versions of it"},
+			{"undeploy all", "remove all distributions"},
+			{"undeploy -e site", "remove an exec configuration; its processes go on"},
 		},
 	}
 }
 
 func (c *undeployCommand) run(ctx context.Context, s *Shell) error {
+	switch {
+	case c.Exec != "":
+		if c.Distribution != "" || c.Version != "" || c.All != "" {
+			return &UsageError{Text: "-e goes without -d, -v and all"}
+		}
+		return s.undeployExecs(ctx, c.Exec, c.Output)
+	case c.All == "all" && c.Distribution == "" && c.Version == "":
+		c.Distribution, c.Version = "*", "*"
+	case c.All != "":
+		return &UsageError{Text: fmt.Sprintf("unexpected word %s: did your shell expand `*`? quote it", quote(c.All))}
+	case c.Distribution == "":
+		return &UsageError{Text: "option -d is missing"}
+	case c.Version == "":
+		return &UsageError{Text: "option -v is missing"}
+	}
 	out, err := s.client.Undeploy(ctx, c.Distribution, c.Version)
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ var errNotThere = errors.New("not there")
 
 // byID marks an error of a call that named things by their ids.
 func byID(err error) error {
-	for _, code := range []api.Code{api.CodeProcessNotFound, api.CodeLeaseNotFound, api.CodeArchiveNotFound} {
+	for _, code := range []api.Code{api.CodeProcessNotFound, api.CodeLeaseNotFound, api.CodeArchiveNotFound, api.CodeExecNotFound} {
 		if errors.Is(err, code) {
 			return &notThereError{err}
 		}

@@ -2,6 +2,7 @@ package shell
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,34 +10,51 @@ import (
 )
 
 type execCommand struct {
-	Distribution string        `short:"d" placeholder:"PATTERN" needed:"" pattern:"" complete:"distribution" help:"name of the distribution"`
-	Version      string        `short:"v" placeholder:"PATTERN" needed:"" pattern:"" complete:"version" help:"version of the distribution"`
-	Profile      string        `short:"p" placeholder:"PROFILE" needed:"" complete:"profile" help:"profile, which picks how the processes are started"`
+	Config       string        `short:"e" placeholder:"NAME" pattern:"" complete:"exec" help:"exec configuration, which has all the rest in it"`
+	Distribution string        `short:"d" placeholder:"PATTERN" pattern:"" complete:"distribution" help:"name of the distribution"`
+	Version      string        `short:"v" placeholder:"PATTERN" pattern:"" complete:"version" help:"version of the distribution"`
+	Profile      string        `short:"p" placeholder:"PROFILE" complete:"profile" help:"profile, which picks how the processes are started"`
 	Name         string        `short:"n" placeholder:"PATTERN" pattern:"" complete:"process" help:"name of the processes; left out, all but those that start by name only"`
 	Instances    instanceCount `short:"i" placeholder:"N" help:"how many of each"`
 	Wait         seconds       `short:"w" placeholder:"SECONDS" bare:"120" help:"wait until all listen on their ports, 120 seconds if no number is given"`
+	Rev          revision      `placeholder:"REVISION" help:"with archive and unarchive: name of the revision"`
+	Action       string        `arg:"" optional:"" complete:"action" help:"enable or disable, with -e; archive or unarchive, with -rev: the exec configurations"`
 	outputOption
 }
 
 func (execCommand) page() page {
 	return page{
+		usage: []string{
+			"berth exec -d PATTERN -v PATTERN -p PROFILE [-n PATTERN] [-i N] [-w [SECONDS]]",
+			"berth exec -e NAME [-w [SECONDS]]",
+			"berth exec enable|disable -e PATTERN",
+			"berth exec archive|unarchive -rev REVISION",
+		},
 		long: `Starts processes of a distribution. All of them get the ports that their descriptor asks for, or nothing is started; what can be checked is checked before. Each is printed with its id, which ps, kill and logs take, and its ports.
 
 With -w it waits until every process listens on its ports, and fails where one does not in time. When one ends meanwhile it fails at once and shows that one's last lines; the others stay. A process without ports counts as soon as its program runs.
 
 What a process depends on is started first, unless it runs, and has to listen on its ports before the process itself is started: within a minute, or as long as -w says. If one of them does not, what was started so far stays.
 
-A process with invoke="true" starts only when -n names it.`,
+A process with invoke="true" starts only when -n names it. A process that needs tags which the server lacks is left out with a warning.
+
+With -e it starts the processes of an exec configuration, which deploy -e has deployed, all or none. One that is disabled starts nothing, neither by exec nor when the host boots.`,
 		examples: []example{
 			{"exec -d demo -v 1.0 -p test", "start one of each process"},
 			{"exec -d demo -v 1.0 -p test -n httpServer -i 3", "start three of one process"},
+			{"exec -e site -w", "start the processes of an exec configuration and wait until they listen"},
+			{"exec disable -e site", "have it start nothing from now on"},
 			{"exec -d demo -v 1.0 -p test -w 30", "wait up to 30 seconds until they listen"},
 		},
 	}
 }
 
 func (c *execCommand) run(ctx context.Context, s *Shell) error {
+	if done, err := c.act(ctx, s); done || err != nil {
+		return err
+	}
 	in := api.Exec{
+		Config:       c.Config,
 		Distribution: c.Distribution, Version: c.Version, Profile: c.Profile, Name: c.Name,
 		Instances: int(c.Instances), WaitSeconds: float64(c.Wait),
 	}
@@ -53,6 +71,9 @@ func (c *execCommand) run(ctx context.Context, s *Shell) error {
 		return err
 	})
 	if err != nil {
+		if c.Config != "" && errors.Is(err, api.CodeExecNotFound) {
+			return byID(err)
+		}
 		return err
 	}
 	for _, warning := range out.Warnings {

@@ -68,8 +68,12 @@ type daemon struct {
 	// cgroups has processes live in cgroups of their own.
 	cgroups bool
 
-	// ready is closed once the daemon answers.
-	ready chan struct{}
+	// boot tells the boot of the host from others.
+	boot func() (string, error)
+
+	// ready is closed once the daemon answers, booted once it has started what
+	// starts on boot.
+	ready, booted chan struct{}
 }
 
 func newDaemon(paths home.Paths, log *slog.Logger) *daemon {
@@ -85,7 +89,8 @@ func newDaemon(paths home.Paths, log *slog.Logger) *daemon {
 			}
 			return badger.Open(dir, o)
 		},
-		ready: make(chan struct{}),
+		boot:  bootOf,
+		ready: make(chan struct{}), booted: make(chan struct{}),
 	}
 }
 
@@ -262,6 +267,17 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		"version", buildVersion(), "processes", processes.Running())
 	failpoint.At("serve/answering")
 	close(d.ready)
+	parts.Go(func() error {
+		defer close(d.booted)
+		boot, err := d.boot()
+		if err == nil {
+			err = startOnBoot(ctx, boot, settings, processes, d.log)
+		}
+		if err != nil && ctx.Err() == nil {
+			d.log.Error("cannot start what starts on boot", "error", err)
+		}
+		return nil // the daemon goes on
+	})
 
 	if err = parts.Wait(); err != nil {
 		d.log.Error("the daemon ends; its processes go on", "error", err)

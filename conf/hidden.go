@@ -1,10 +1,6 @@
 package conf
 
-import (
-	"strings"
-
-	"berth/lease"
-)
+import "berth/launcher/cmdline"
 
 // Mask stands in lists for the value of a hidden property.
 const Mask = "*********"
@@ -18,15 +14,4 @@ func (p Property) Shown() Property {
 }
 
 // Hidden says whether nobody may see the value in a list, a log or a command line.
-func (p Property) Hidden() bool { return isHidden(p.Name) }
-
-// isHidden knows secrets by their names: those that Corus hides, in whatever case.
-func isHidden(name string) bool {
-	name = strings.ToLower(name)
-	for _, pattern := range []string{"*password*", "*username*", "*secret*", "*access*key*"} {
-		if lease.Match(pattern, name) {
-			return true
-		}
-	}
-	return false
-}
+func (p Property) Hidden() bool { return cmdline.IsHidden(p.Name) }

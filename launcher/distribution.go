@@ -163,6 +163,36 @@ func (l *Launcher) Deploy(ctx context.Context, file, name string) (Distribution,
 
 // install moves an unpacked folder into its place and writes its record.
 func (l *Launcher) install(ctx context.Context, content string, d Distribution) error {
+	if err := l.place(content, d); err != nil {
+		return err
+	}
+	var b store.Batch
+	b.IfAbsent(distributionKey(distributionID{d.Name, d.Version}))
+	if err := recordDistribution(&b, d); err != nil {
+		return err
+	}
+	if _, err := l.Store.Commit(ctx, b); err != nil {
+		if !errors.Is(err, store.ErrUnknown) {
+			_ = os.RemoveAll(d.Dir)
+		}
+		return fmt.Errorf("record distribution %s %s: %w", d.Name, d.Version, err)
+	}
+	failpoint.At("deploy/written")
+	return nil
+}
+
+// recordDistribution puts the record of a distribution into b.
+func recordDistribution(b *store.Batch, d Distribution) error {
+	value, err := json.Marshal(distributionRecord{DeployedAt: d.DeployedAt})
+	if err != nil {
+		return err
+	}
+	b.Put(distributionKey(distributionID{d.Name, d.Version}), value)
+	return nil
+}
+
+// place moves an unpacked folder into its place.
+func (l *Launcher) place(content string, d Distribution) error {
 	if err := os.MkdirAll(filepath.Dir(d.Dir), 0o700); err != nil {
 		return err
 	}
@@ -183,25 +213,7 @@ func (l *Launcher) install(ctx context.Context, content string, d Distribution) 
 			return err
 		}
 	}
-	if err := failpoint.Fail("deploy/synced"); err != nil {
-		return err
-	}
-	value, err := json.Marshal(distributionRecord{DeployedAt: d.DeployedAt})
-	if err != nil {
-		return err
-	}
-	key := distributionKey(distributionID{d.Name, d.Version})
-	var b store.Batch
-	b.IfAbsent(key)
-	b.Put(key, value)
-	if _, err := l.Store.Commit(ctx, b); err != nil {
-		if !errors.Is(err, store.ErrUnknown) {
-			_ = os.RemoveAll(d.Dir)
-		}
-		return fmt.Errorf("record distribution %s %s: %w", d.Name, d.Version, err)
-	}
-	failpoint.At("deploy/written")
-	return nil
+	return failpoint.Fail("deploy/synced")
 }
 
 // syncFolder has the disk take what was made, moved and removed in a folder.
@@ -218,6 +230,12 @@ func syncFolder(dir string) error {
 // all or none, and returns them. It is ErrDistributionRunning if a process of
 // one of them runs. Patterns that fit nothing are no error.
 func (l *Launcher) Undeploy(ctx context.Context, name, version string) ([]Distribution, error) {
+	return l.undeploy(ctx, name, version, func(context.Context, []*deployed, *store.Batch) (func(bool), error) { return func(bool) {}, nil })
+}
+
+// undeploy does the work of Undeploy. Also adds to its batch, and returns what to
+// do when it is known whether that was written.
+func (l *Launcher) undeploy(ctx context.Context, name, version string, also func(context.Context, []*deployed, *store.Batch) (func(done bool), error)) ([]Distribution, error) {
 	l.mu.Lock()
 	var chosen []*deployed
 	for id, d := range l.distributions {
@@ -241,14 +259,17 @@ func (l *Launcher) Undeploy(ctx context.Context, name, version string) ([]Distri
 	for _, d := range chosen {
 		b.Delete(distributionKey(distributionID{d.Name, d.Version}))
 	}
-	var err error
-	if len(chosen) > 0 {
+	settle, err := also(ctx, chosen, &b)
+	if err == nil && len(chosen) > 0 {
 		err = failpoint.Fail("undeploy/chosen")
 	}
-	if len(chosen) > 0 && err == nil {
+	if err == nil && len(b.Ops) > 0 {
 		err = store.CommitAll(ctx, l.Store, l.intentScope(), b)
 	}
 	failpoint.At("undeploy/written")
+	if settle != nil && !errors.Is(err, store.ErrUnknown) {
+		settle(err == nil)
+	}
 	removed := make([]Distribution, 0, len(chosen))
 	for _, d := range chosen {
 		id := distributionID{d.Name, d.Version}

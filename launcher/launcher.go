@@ -60,7 +60,7 @@ func Open(ctx context.Context, o Options) (*Launcher, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{"distributions", "processes", "staging"} {
+	for _, dir := range []string{"distributions", "archives", "processes", "staging"} {
 		if err := os.MkdirAll(filepath.Join(o.Home, dir), 0o700); err != nil {
 			return nil, err
 		}
@@ -82,6 +82,9 @@ func Open(ctx context.Context, o Options) (*Launcher, error) {
 		return nil, fmt.Errorf("undo what was left half done: %w", err)
 	}
 	if err := l.loadDistributions(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.sweepArchives(ctx); err != nil {
 		return nil, err
 	}
 	if err := l.loadProcesses(ctx); err != nil {

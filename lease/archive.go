@@ -17,7 +17,12 @@ import (
 // there, and returns them ordered by name. A rev has letters, digits, '.', '_'
 // and '-', at most MaxName of them; another one is ErrArchiveInvalid.
 func (m *Manager) Archive(ctx context.Context, rev string) ([]Range, error) {
-	if err := validRevision(rev); err != nil {
+	return m.ArchiveWith(ctx, rev, store.Batch{})
+}
+
+// ArchiveWith does as Archive, and commits extra together with it.
+func (m *Manager) ArchiveWith(ctx context.Context, rev string, extra store.Batch) ([]Range, error) {
+	if err := ValidRevision(rev); err != nil {
 		return nil, err
 	}
 	if err := m.ranging.enter(ctx); err != nil {
@@ -43,7 +48,7 @@ func (m *Manager) Archive(ctx context.Context, rev string) ([]Range, error) {
 	}
 	var batch store.Batch
 	batch.Put(archiveFolder+rev, value)
-	if _, err := m.write(ctx, store.Batch{}, batch); err != nil {
+	if _, err := m.write(ctx, batch, extra); err != nil {
 		return nil, fmt.Errorf("archive ranges as %s: %w", rev, err)
 	}
 	failpoint.At("archive/written")
@@ -56,7 +61,12 @@ func (m *Manager) Archive(ctx context.Context, rev string) ([]Range, error) {
 // ErrArchiveInvalid, ErrRangeOverlaps with a range that stays, ErrRangeLeased
 // if a replaced range would lose a port that is leased, or the store's errors.
 func (m *Manager) Unarchive(ctx context.Context, rev string) ([]Range, error) {
-	if err := validRevision(rev); err != nil {
+	return m.UnarchiveWith(ctx, rev, store.Batch{})
+}
+
+// UnarchiveWith does as Unarchive, and commits extra together with it.
+func (m *Manager) UnarchiveWith(ctx context.Context, rev string, extra store.Batch) ([]Range, error) {
+	if err := ValidRevision(rev); err != nil {
 		return nil, err
 	}
 	e, err := m.store.Get(ctx, archiveFolder+rev)
@@ -81,7 +91,7 @@ func (m *Manager) Unarchive(ctx context.Context, rev string) ([]Range, error) {
 		}
 		ranges[i] = r.normal()
 	}
-	err = m.changeRanges(ctx, false, "delete the range by force before", func(current map[string]Range) (map[string]Range, error) {
+	err = m.changeRangesWith(ctx, extra, false, "delete the range by force before", func(current map[string]Range) (map[string]Range, error) {
 		next := maps.Clone(current)
 		for _, r := range ranges {
 			next[r.Name] = r
@@ -95,7 +105,8 @@ func (m *Manager) Unarchive(ctx context.Context, rev string) ([]Range, error) {
 	return ranges, nil
 }
 
-func validRevision(rev string) error {
+// ValidRevision checks the name of an archive. Another one is ErrArchiveInvalid.
+func ValidRevision(rev string) error {
 	if err := validName("archive", rev); err != nil {
 		return stated(ErrArchiveInvalid, "%v", err)
 	}

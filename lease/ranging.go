@@ -83,6 +83,11 @@ func (m *Manager) DeleteRanges(ctx context.Context, pattern string, force bool) 
 // Ports with live leases are not taken away from their range without force;
 // hint tells what else can be done.
 func (m *Manager) changeRanges(ctx context.Context, force bool, hint string, change func(current map[string]Range) (map[string]Range, error)) error {
+	return m.changeRangesWith(ctx, store.Batch{}, force, hint, change)
+}
+
+// changeRangesWith does as changeRanges, and commits extra together with it.
+func (m *Manager) changeRangesWith(ctx context.Context, extra store.Batch, force bool, hint string, change func(current map[string]Range) (map[string]Range, error)) error {
 	if err := m.ranging.enter(ctx); err != nil {
 		return fmt.Errorf("change ranges: %w", err)
 	}
@@ -103,7 +108,7 @@ func (m *Manager) changeRanges(ctx context.Context, force bool, hint string, cha
 		return err
 	}
 	changed := changedNames(current, next)
-	if len(changed) == 0 {
+	if len(changed) == 0 && extra.Len() == 0 {
 		return nil
 	}
 	if err := overlap(next, changed); err != nil {
@@ -127,8 +132,15 @@ func (m *Manager) changeRanges(ctx context.Context, force bool, hint string, cha
 			batch.Delete(key)
 		}
 	}
-	_, err = m.write(ctx, store.Batch{}, batch)
+	_, err = m.write(ctx, batch, extra)
 	failpoint.At("range/written")
+	if err != nil && extra.Len() > 0 && !nothingChanged(err) {
+		// The ranges tell nothing about the rest.
+		if settled := m.settleRanges(ctx, next, err); settled != nil {
+			return settled
+		}
+		return fmt.Errorf("change ranges: %w", err)
+	}
 	if err != nil && !nothingChanged(err) && !errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrUnknown) {
 		if err = m.settleRanges(ctx, next, err); err == nil {
 			m.tellRanges(current, next, changed)

@@ -28,6 +28,8 @@ type Leases interface {
 	Ranges(pattern string) []lease.RangeStatus
 	Archive(ctx context.Context, rev string) ([]lease.Range, error)
 	Unarchive(ctx context.Context, rev string) ([]lease.Range, error)
+	ArchiveWith(ctx context.Context, rev string, extra store.Batch) ([]lease.Range, error)
+	UnarchiveWith(ctx context.Context, rev string, extra store.Batch) ([]lease.Range, error)
 	AcquireWith(ctx context.Context, extra func([]lease.Lease) store.Batch, requests ...lease.Request) ([]lease.Lease, error)
 	Release(ctx context.Context, id lease.ID, generation int64) error
 	Leases() []lease.Lease
@@ -38,6 +40,8 @@ type Leases interface {
 type Processes interface {
 	Deploy(ctx context.Context, file, name string) (launcher.Distribution, []string, error)
 	Undeploy(ctx context.Context, name, version string) ([]launcher.Distribution, error)
+	UndeployTo(ctx context.Context, name, version, rev string) ([]launcher.Distribution, error)
+	DeployArchived(ctx context.Context, rev string) ([]launcher.Distribution, error)
 	Distributions(name, version string) []launcher.Distribution
 	Exec(ctx context.Context, r launcher.ExecRequest) (launcher.ExecResult, error)
 	Started(ctx context.Context, ids []int, wait time.Duration) (launcher.ExecResult, error)
@@ -92,6 +96,7 @@ func (s *Server) routes() http.Handler {
 	s.routeRanges(routes)
 	s.routeConf(routes)
 	s.routeExecConfigs(routes)
+	s.routeArchives(routes)
 	s.routeLeases(routes)
 	s.routeDistributions(routes)
 	s.routeProcesses(routes)

@@ -9,6 +9,7 @@ import (
 	"berth/api"
 	"berth/conf"
 	"berth/lease"
+	"berth/store"
 )
 
 // Settings is what the handlers need of properties and tags. A *conf.Settings
@@ -23,6 +24,8 @@ type Settings interface {
 	RenameTags(ctx context.Context, renamings []conf.Renaming) ([]conf.Renaming, error)
 	Archive(ctx context.Context, rev string, kinds ...conf.Kind) (map[conf.Kind]int, error)
 	Unarchive(ctx context.Context, rev string, kinds ...conf.Kind) (map[conf.Kind]int, error)
+	ArchiveWith(ctx context.Context, rev string, kinds []conf.Kind, commit func(context.Context, store.Batch) error) (map[conf.Kind]int, error)
+	UnarchiveWith(ctx context.Context, rev string, kinds []conf.Kind, commit func(context.Context, store.Batch) error) (map[conf.Kind]int, error)
 	ExecConfigs
 }
 

@@ -92,8 +92,15 @@ func (s *Server) deployDistribution(_ context.Context, in *upload) (*reply[api.D
 func (s *Server) undeployDistributions(_ context.Context, in *struct {
 	Name    string `query:"name" required:"true" doc:"a name, or a pattern with *"`
 	Version string `query:"version" required:"true" doc:"a version, or a pattern with *"`
+	Rev     string `query:"rev" doc:"keep them under this name, in place of what it held"`
 }) (*reply[api.Undeployed], error) {
-	removed, err := s.opts.Processes.Undeploy(s.lasting, in.Name, in.Version)
+	var removed []launcher.Distribution
+	var err error
+	if in.Rev != "" {
+		removed, err = s.opts.Processes.UndeployTo(s.lasting, in.Name, in.Version, in.Rev)
+	} else {
+		removed, err = s.opts.Processes.Undeploy(s.lasting, in.Name, in.Version)
+	}
 	if err != nil {
 		return nil, err
 	}

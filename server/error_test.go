@@ -142,6 +142,8 @@ func TestErrors(t *testing.T) {
 	}
 	told[api.CodeKeyReused] = true // TestKeyReused
 	told[api.CodeBusy] = true      // TestConnectionsAtWork
+	p := r.problem(t, "POST", "/v1/processes", `{"config":"none"}`)
+	told[p.Code] = p.Code == api.CodeExecNotFound && p.Status == 404
 	for _, code := range codes(t) {
 		if !told[code] {
 			t.Errorf("no error is told as %s", code)

@@ -94,6 +94,14 @@ func (f *fakeLeases) Unarchive(ctx context.Context, rev string) ([]lease.Range, 
 	return f.Archive(ctx, rev)
 }
 
+func (f *fakeLeases) ArchiveWith(ctx context.Context, rev string, _ store.Batch) ([]lease.Range, error) {
+	return f.Archive(ctx, rev)
+}
+
+func (f *fakeLeases) UnarchiveWith(ctx context.Context, rev string, _ store.Batch) ([]lease.Range, error) {
+	return f.Unarchive(ctx, rev)
+}
+
 func (f *fakeLeases) AcquireWith(ctx context.Context, _ func([]lease.Lease) store.Batch, requests ...lease.Request) ([]lease.Lease, error) {
 	if f.acquire != nil {
 		return f.acquire(ctx, requests)
@@ -143,6 +151,14 @@ func (f *fakeProcesses) Deploy(_ context.Context, file, name string) (launcher.D
 
 func (f *fakeProcesses) Undeploy(_ context.Context, name, version string) ([]launcher.Distribution, error) {
 	return f.Distributions(name, version), nil
+}
+
+func (f *fakeProcesses) UndeployTo(ctx context.Context, name, version, _ string) ([]launcher.Distribution, error) {
+	return f.Undeploy(ctx, name, version)
+}
+
+func (f *fakeProcesses) DeployArchived(context.Context, string) ([]launcher.Distribution, error) {
+	return f.distributions, nil
 }
 
 func (f *fakeProcesses) Distributions(name, version string) []launcher.Distribution {

@@ -24,9 +24,9 @@ func TestProcesses(t *testing.T) {
 	r.processes.processes = []launcher.Process{newProcess(1), ended}
 
 	one := fmt.Sprintf(`{"id":1,"distribution":"demo","version":"1.0","profile":"test","name":"httpServer","instance":0,"pid":4001,"status":"running",`+
-		`"startedAt":"2026-01-02T03:04:05Z","ports":[{"name":"http","protocol":"tcp","port":8080,"state":"listening","lease":"l1"}],"dir":%q}`, r.processes.Dir(1))
+		`"startedAt":"2026-01-02T03:04:05Z","ports":[{"name":"http","protocol":"tcp","port":8080,"state":"listening","lease":"l1"}],"dir":%q,"restarts":0}`, r.processes.Dir(1))
 	two := fmt.Sprintf(`{"id":2,"distribution":"demo","version":"1.0","profile":"test","name":"httpServer","instance":0,"pid":4002,"status":"ended",`+
-		`"startedAt":"2026-01-02T03:04:05Z","ports":[],"dir":%q,"retries":2,"endedAt":"2026-01-02T03:05:05Z","exitCode":3,"reason":"exit code 3"}`, r.processes.Dir(2))
+		`"startedAt":"2026-01-02T03:04:05Z","ports":[],"dir":%q,"retries":2,"restarts":0,"endedAt":"2026-01-02T03:05:05Z","exitCode":3,"reason":"exit code 3"}`, r.processes.Dir(2))
 	r.processes.exec = func(_ context.Context, req launcher.ExecRequest) (launcher.ExecResult, error) {
 		want := launcher.ExecRequest{Distribution: "demo", Version: "1.*", Profile: "test", Name: "http*", Instances: 2, Wait: 1500 * time.Millisecond}
 		if !reflect.DeepEqual(req, want) {

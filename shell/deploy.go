@@ -16,6 +16,7 @@ import (
 
 type deployCommand struct {
 	Exec string   `short:"e" placeholder:"FILE" complete:"file" help:"deploy an exec configuration, an exec.xml"`
+	Rev  revision `placeholder:"REVISION" help:"deploy the distributions that undeploy -rev has kept under this revision"`
 	Seq  bool     `help:"with -cluster: one host after the other; accepted as in Corus"`
 	File []string `arg:"" optional:"" complete:"file" help:"zip with META-INF/corus.xml, folder that holds it, a corus.xml, or an app file; patterns as *.zip and **/*.zip"`
 	outputOption
@@ -26,23 +27,33 @@ func (deployCommand) page() page {
 		usage: []string{
 			"berth deploy FILE…",
 			"berth deploy -e FILE",
+			"berth deploy -rev REVISION",
 		},
 		long: `Deploys distributions: zip files that hold META-INF/corus.xml, folders that do, or a corus.xml by itself for programs that are on the machine already. A file that ends in .json, .yaml, .yml or .toml is an app file: a list of apps with name, script, args, instances, port, env and cwd; they run in the folder of the file unless they name another one, and start deploys and starts them at once. Name and version, as the descriptor has them, are unique together.
 
 Patterns are expanded here too, so they may be quoted; their files come in the order of their names. Of several files the first that cannot be deployed stops the rest; those before it stay.
 
-An exec configuration says which processes are started together, by exec -e NAME or when the host boots. One of its name is replaced. A file whose first element is exec is one without -e, too.`,
+An exec configuration says which processes are started together, by exec -e NAME or when the host boots. One of its name is replaced. A file whose first element is exec is one without -e, too.
+
+With -rev it deploys the distributions that undeploy -rev has kept under a revision, all or none; the revision keeps them.`,
 		examples: []example{
 			{"deploy demo.zip", "deploy a zip file"},
 			{"deploy samples/http-generic", "deploy a folder"},
 			{"deploy apps.json", "deploy an app file"},
 			{`deploy "dist/*.zip"`, "deploy all zip files of a folder"},
 			{"deploy -e exec.xml", "deploy an exec configuration"},
+			{"deploy -rev before-update", "bring back what undeploy -rev has kept"},
 		},
 	}
 }
 
 func (c *deployCommand) run(ctx context.Context, s *Shell) error {
+	if c.Rev != "" {
+		if len(c.File) > 0 || c.Exec != "" {
+			return &UsageError{Text: "-rev names a revision, and goes without files"}
+		}
+		return c.archived(ctx, s)
+	}
 	if c.Exec != "" {
 		if len(c.File) > 0 {
 			return &UsageError{Text: "-e names the file of an exec configuration, and goes without other files"}
@@ -88,6 +99,26 @@ func (c *deployCommand) run(ctx context.Context, s *Shell) error {
 	return err
 }
 
+// archived deploys what a revision holds.
+func (c *deployCommand) archived(ctx context.Context, s *Shell) error {
+	var ds []api.Distribution
+	err := s.busy(ctx, "deploying revision "+string(c.Rev), func(ctx context.Context) (err error) {
+		ds, err = s.client.DeployArchived(ctx, string(c.Rev))
+		return err
+	})
+	if err != nil {
+		return byID(err)
+	}
+	if len(ds) == 0 && c.Output == asTable {
+		s.note("revision %s holds no distribution", c.Rev)
+	}
+	return list(s, c.Output, lists(ds), func() {
+		for _, d := range ds {
+			s.out.printf("deployed %s %s: %s\n", oneLine(d.Name), oneLine(d.Version), orNone(d.Processes))
+		}
+	})
+}
+
 func deployedSoFar(done []api.Deployed) string {
 	if len(done) == 0 {
 		return "nothing was deployed"
@@ -131,25 +162,29 @@ func expand(words []string) ([]string, error) {
 }
 
 type undeployCommand struct {
-	Distribution string `short:"d" placeholder:"PATTERN" pattern:"" complete:"distribution" help:"name of the distributions"`
-	Version      string `short:"v" placeholder:"PATTERN" pattern:"" complete:"version" help:"version of the distributions"`
-	Exec         string `short:"e" placeholder:"PATTERN" pattern:"" complete:"exec" help:"remove the exec configurations of these names"`
-	All          string `arg:"" optional:"" complete:"all" help:"all: all distributions, as -d * -v *"`
+	Distribution string   `short:"d" placeholder:"PATTERN" pattern:"" complete:"distribution" help:"name of the distributions"`
+	Version      string   `short:"v" placeholder:"PATTERN" pattern:"" complete:"version" help:"version of the distributions"`
+	Exec         string   `short:"e" placeholder:"PATTERN" pattern:"" complete:"exec" help:"remove the exec configurations of these names"`
+	Rev          revision `placeholder:"REVISION" help:"keep them under this revision, in place of the distributions that it held"`
+	All          string   `arg:"" optional:"" complete:"all" help:"all: all distributions, as -d * -v *"`
 	outputOption
 }
 
 func (undeployCommand) page() page {
 	return page{
 		usage: []string{
-			"berth undeploy -d PATTERN -v PATTERN",
-			"berth undeploy all",
+			"berth undeploy -d PATTERN -v PATTERN [-rev REVISION]",
+			"berth undeploy all [-rev REVISION]",
 			"berth undeploy -e PATTERN",
 		},
-		long: `Removes the distributions that match. While processes of one run, none is removed: stop them with kill first. No match is no error.`,
+		long: `Removes the distributions that match. While processes of one run, none is removed: stop them with kill first. No match is no error.
+
+With -rev what is removed is kept, and deploy -rev brings it back; what the revision held before is gone, also where nothing matches now.`,
 		examples: []example{
 			{"undeploy -d demo -v 1.0", "remove one distribution"},
 			{`undeploy -d demo -v "*"`, "remove all versions of it"},
 			{"undeploy all", "remove all distributions"},
+			{"undeploy all -rev before-update", "remove all, for deploy -rev to bring back"},
 			{"undeploy -e site", "remove an exec configuration; its processes go on"},
 		},
 	}
@@ -158,8 +193,8 @@ func (undeployCommand) page() page {
 func (c *undeployCommand) run(ctx context.Context, s *Shell) error {
 	switch {
 	case c.Exec != "":
-		if c.Distribution != "" || c.Version != "" || c.All != "" {
-			return &UsageError{Text: "-e goes without -d, -v and all"}
+		if c.Distribution != "" || c.Version != "" || c.All != "" || c.Rev != "" {
+			return &UsageError{Text: "-e goes without -d, -v, -rev and all"}
 		}
 		return s.undeployExecs(ctx, c.Exec, c.Output)
 	case c.All == "all" && c.Distribution == "" && c.Version == "":
@@ -171,7 +206,13 @@ func (c *undeployCommand) run(ctx context.Context, s *Shell) error {
 	case c.Version == "":
 		return &UsageError{Text: "option -v is missing"}
 	}
-	out, err := s.client.Undeploy(ctx, c.Distribution, c.Version)
+	var out api.Undeployed
+	var err error
+	if c.Rev != "" {
+		out, err = s.client.UndeployTo(ctx, c.Distribution, c.Version, string(c.Rev))
+	} else {
+		out, err = s.client.Undeploy(ctx, c.Distribution, c.Version)
+	}
 	if err != nil {
 		return err
 	}

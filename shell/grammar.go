@@ -19,6 +19,9 @@ type commands struct {
 	Help    bool   `short:"h" help:"show the help of the command"`
 	Cluster string `placeholder:"HOST,…" hosts:"*" help:"do it on these hosts of the cluster; without HOST on all"`
 
+	Archive   archiveCommand   `cmd:"" help:"keep properties, tags, ranges and exec configurations under a revision"`
+	Unarchive unarchiveCommand `cmd:"" help:"bring properties, tags, ranges and exec configurations of a revision back"`
+
 	Port     portCommands    `cmd:"" help:"ranges of ports"`
 	Conf     confCommands    `cmd:"" help:"properties and tags"`
 	Deploy   deployCommand   `cmd:"" help:"deploy distributions"`

@@ -99,7 +99,7 @@ func TestNormalise(t *testing.T) {
 		{"an option of a command before it", "-n x port ls", "unknown option -n"},
 		{"an empty word", "''", "unknown command ``"},
 		{"-- before the command", "-- port ls", "unknown command `--`"},
-		{"needed", "undeploy -d demo", "undeploy: option -v is missing"},
+		{"needed", "port del -f", "port del: option -n is missing"},
 
 		// Help.
 		{"help", "--help", ": help"},

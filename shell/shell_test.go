@@ -56,6 +56,7 @@ func TestCommands(t *testing.T) {
 		{"port add of two kinds", []string{"port", "add", "-p", properties, "-n", "x"}, nil, "", "option -p names a file", 2},
 		{"port add without a name", []string{"port", "add", "-min", "1", "-max", "2"}, nil, "", "option -n is missing", 2},
 		{"port add without a min", []string{"port", "add", "-n", "x", "-max", "2"}, nil, "", "option -min is missing", 2},
+		{"undeploy without a version", []string{"undeploy", "-d", "demo"}, nil, "", "option -v is missing", 2},
 		{"port add without a max", []string{"port", "add", "-n", "x", "-min", "2"}, nil, "", "option -max is missing", 2},
 		{"port add upside down", []string{"port", "add", "-n", "x", "-min", "5", "-max", "3"}, nil, "", "option -max: 3 is below -min 5", 2},
 		{"port add of port 0", []string{"port", "add", "-n", "x", "-min", "0", "-max", "3"}, nil, "", "option -min: `0` is not between 1 and 65535", 2},

@@ -72,7 +72,7 @@ func TestLayers(t *testing.T) {
 		"berth/server":           {"berth/api", "berth/conf", "berth/event", "berth/launcher", "berth/lease", "berth/descriptor", "berth/store", "berth/proc"},
 		"berth/launcher":         {"berth/event", "berth/lease", "berth/descriptor", "berth/httpcheck", "berth/launcher/cgroup", "berth/launcher/cmdline", "berth/launcher/gate", "berth/proc", "berth/sockdiag", "berth/store", "berth/internal/failpoint"},
 		"berth/launcher/cmdline": {"berth/descriptor"},
-		"berth/conf":             {"berth/descriptor", "berth/lease", "berth/store"},
+		"berth/conf":             {"berth/descriptor", "berth/launcher/cmdline", "berth/lease", "berth/store"},
 		"berth/lease":            {"berth/event", "berth/store", "berth/sockdiag", "berth/internal/failpoint"},
 		"berth/store":            {"berth/internal/failpoint"},
 		"berth/store/badger":     {"berth/store", "berth/internal/failpoint"},

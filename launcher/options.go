@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -49,6 +50,10 @@ type Options struct {
 	// Settings has the properties that processes are given, and the tags of the
 	// server. Nil: there are none.
 	Settings Settings
+
+	// Runner runs the commands that stand before a process. Nil: processes that
+	// have some are not supported.
+	Runner func(ctx context.Context, in PreExec) error
 
 	// Host names this host in the keys of records. Default: "local".
 	Host string

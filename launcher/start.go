@@ -86,6 +86,15 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 		return nil, nil, err
 	}
 	defer out.Close()
+	if len(d.process.PreExec) > 0 {
+		if err := l.runPreExec(p, d, properties, out); err != nil {
+			return nil, nil, err
+		}
+		// They may have made files that the command has in it.
+		if cmd, err = l.command(p, d, properties, h.environ()); err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ErrExecRefused, err)
+		}
+	}
 	in := h.input()
 	if in == nil {
 		if in, err = os.Open(os.DevNull); err != nil {
@@ -132,10 +141,7 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 // command makes arguments and environment of a process; properties are its own,
 // extra is what the environment has besides.
 func (l *Launcher) command(p Process, d definition, properties []cmdline.Property, extra []string) (cmdline.Command, error) {
-	var ports []cmdline.Port
-	for _, g := range groups(d.process.Ports, p.Ports) {
-		ports = append(ports, cmdline.Port{Name: g[0].Label(), Protocol: string(g[0].Protocol), Number: g[0].Number, Count: len(g)})
-	}
+	ports, server := l.told(p, d)
 	return cmdline.Build(cmdline.Input{
 		Starter:   *d.starter,
 		Process:   p.Name,
@@ -147,21 +153,29 @@ func (l *Launcher) command(p Process, d definition, properties []cmdline.Propert
 		Container: containerName(l.StateID, p.ID),
 
 		ProcessProperties: properties,
-		ServerProperties: cmdline.ServerProperties(cmdline.ServerInfo{
-			Home: l.Home, Host: l.HostAddress, HostName: l.HostName,
-			Distribution: p.Distribution, Version: p.Version,
-			Process: p.Name, Dir: l.Dir(p.ID), ID: p.ID, Profile: p.Profile,
-			PollInterval: d.process.PollInterval, StatusInterval: d.process.StatusInterval,
-			Ports: ports,
-		}),
-		Ports:   ports,
-		Environ: l.Environ,
+		ServerProperties:  server,
+		Ports:             ports,
+		Environ:           l.Environ,
 		ExtraEnv: append([]string{
 			"BERTH_HOME=" + l.Home, "BERTH_SOCKET=" + l.Socket,
 			"BERTH_STATE_ID=" + l.StateID, "BERTH_PROCESS_ID=" + strconv.Itoa(p.ID),
 		}, extra...),
 		Jars:   listJars,
 		Magnet: d.distribution.readMagnet,
+	})
+}
+
+// told are the ports of a process, and what it is told of the server and itself.
+func (l *Launcher) told(p Process, d definition) (ports []cmdline.Port, properties []cmdline.Property) {
+	for _, g := range groups(d.process.Ports, p.Ports) {
+		ports = append(ports, cmdline.Port{Name: g[0].Label(), Protocol: string(g[0].Protocol), Number: g[0].Number, Count: len(g)})
+	}
+	return ports, cmdline.ServerProperties(cmdline.ServerInfo{
+		Home: l.Home, Host: l.HostAddress, HostName: l.HostName,
+		Distribution: p.Distribution, Version: p.Version,
+		Process: p.Name, Dir: l.Dir(p.ID), ID: p.ID, Profile: p.Profile,
+		PollInterval: d.process.PollInterval, StatusInterval: d.process.StatusInterval,
+		Ports: ports,
 	})
 }
 

@@ -127,6 +127,12 @@ func (s *Shell) scriptWords(ctx context.Context, text string) (leave bool, err e
 	return false, s.Exec(ctx, words)
 }
 
+// RunLine runs a line as one of a script.
+func (s *Shell) RunLine(ctx context.Context, line string) error {
+	_, err := s.scriptWords(ctx, line)
+	return err
+}
+
 // withoutProgram takes the program's name off a line that was copied from elsewhere.
 func withoutProgram(words []string) []string {
 	if len(words) > 1 && words[0] == "berth" {

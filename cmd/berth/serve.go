@@ -202,7 +202,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		defer closing(&err, "remove the cgroup of the processes", cgroups.Close)
 	}
 	processes, err := launcher.Open(ctx, launcher.Options{
-		Store: st, Leases: leases, Settings: processSettings{settings}, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Lost: len(st.Health().Damage) > 0, Cgroups: cgroups, Environ: d.environ, Events: events, Logger: d.log,
+		Store: st, Leases: leases, Settings: processSettings{settings}, Runner: d.runPreExec, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Lost: len(st.Health().Damage) > 0, Cgroups: cgroups, Environ: d.environ, Events: events, Logger: d.log,
 	})
 	if errors.Is(err, launcher.ErrCopied) {
 		return fmt.Errorf("%w: %w: serve the original; or, where that is gone for good, let this one take its place with berth serve -adopt-copy", errCopied, err)

@@ -108,6 +108,8 @@ type Kill struct {
 type Restart struct {
 	Selector
 	Hard bool `json:"hard,omitempty"`
+	// Ports are other ports for this run, as in Reload; new processes, with other ids, replace the old ones then.
+	Ports []string `json:"ports,omitempty"`
 	// WaitSeconds above 0 asks to wait that long until every process listens on its leased ports again.
 	WaitSeconds float64 `json:"waitSeconds,omitempty"`
 }
@@ -115,6 +117,8 @@ type Restart struct {
 // Reload asks for processes to be exchanged for new ones, one after the other.
 type Reload struct {
 	Selector
+	// Ports are other ports for this run: 3001, 4000-4003, auto:5000-5100 or the name of a range.
+	Ports []string `json:"ports,omitempty"`
 	// WaitSeconds is how long each new one may take until it listens; 0 means 60.
 	WaitSeconds float64 `json:"waitSeconds,omitempty"`
 }

@@ -397,7 +397,7 @@ func (l *Launcher) definitionOf(p Process) (definition, error) {
 	if !ok {
 		return definition{}, fmt.Errorf("%w: process %q has no profile %q", ErrProfileNotFound, p.Name, p.Profile)
 	}
-	return definition{distribution: d, process: def, starter: starter, instances: 1}, nil
+	return definition{distribution: d, process: def, starter: starter, instances: 1}.onto(p.Onto)
 }
 
 // patience is how long a process is given to end when it is asked to, and how

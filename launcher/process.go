@@ -44,8 +44,11 @@ type Process struct {
 	Instance int `json:"instance"`
 	// Replaces is the id of the process for which this one was started in a
 	// reload; 0 where it was not.
-	Replaces int    `json:"replaces,omitempty"`
-	Status   Status `json:"status"`
+	Replaces int `json:"replaces,omitempty"`
+	// Onto are the ports that this run was asked to have in place of the first
+	// ones of its definition.
+	Onto   []string `json:"onto,omitempty"`
+	Status Status   `json:"status"`
 	// Again says that the process is being started again by a restart: if it is
 	// not there, its gate may never have been opened, and it is still to be started.
 	Again bool `json:"again,omitempty"`

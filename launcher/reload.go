@@ -25,7 +25,14 @@ const (
 type ReloadRequest struct {
 	Selector
 
-	// Wait is how long each new one may take until it listens; 0 means a minute.
+	// Ports, unless there are none, are other ports for this run, as
+	// descriptor.ParsePortSpec reads them, in place of the first ones of the
+	// definition; what is deployed stays as it is. All new instances start
+	// together then: an interval makes as many as it has ports.
+	Ports []string
+
+	// Wait is how long each new one may take until it listens; 0 means a minute,
+	// and with Ports not to wait.
 	Wait time.Duration
 }
 
@@ -56,7 +63,7 @@ func (l *Launcher) Reload(ctx context.Context, r ReloadRequest) (ReloadResult, e
 	if err != nil {
 		return result, err
 	}
-	if r.Wait == 0 {
+	if r.Wait == 0 && len(r.Ports) == 0 {
 		r.Wait = reloadWait
 	}
 	// Something to start has to be there before anything is done.
@@ -70,6 +77,9 @@ func (l *Launcher) Reload(ctx context.Context, r ReloadRequest) (ReloadResult, e
 		return result, err
 	}
 	defer release()
+	if len(r.Ports) > 0 {
+		return l.reloadOnto(ctx, units, r)
+	}
 	for i, u := range units {
 		next, warning, err := l.exchange(ctx, u, r.Wait)
 		if warning != "" {
@@ -224,7 +234,7 @@ func (l *Launcher) startBeside(ctx context.Context, u *unit, p Process) (next *u
 	defer release()
 	now := Process{
 		ID: l.takeIDs(1), Distribution: p.Distribution, Version: p.Version, Profile: p.Profile, Name: p.Name,
-		Instance: p.Instance, Status: Starting, Replaces: p.ID, Restarts: p.Restarts + 1,
+		Instance: p.Instance, Status: Starting, Replaces: p.ID, Restarts: p.Restarts + 1, Onto: p.Onto,
 	}
 	var units []*unit
 	for {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -12,6 +13,9 @@ import (
 	"berth/launcher"
 	"berth/store"
 )
+
+// defaultReloadWait is how long a new process may take in a reload until it listens.
+const defaultReloadWait = time.Minute
 
 // maxWait is the longest that a request may ask to wait, in seconds.
 const maxWait = 24 * 60 * 60
@@ -159,6 +163,10 @@ func (s *Server) restartProcesses(_ context.Context, in *struct{ Body api.Restar
 	if err != nil {
 		return nil, err
 	}
+	if len(in.Body.Ports) > 0 {
+		result, err := s.opts.Processes.Reload(s.lasting, launcher.ReloadRequest{Selector: r.Selector, Ports: in.Body.Ports, Wait: r.Wait})
+		return s.affected(result.Processes, err)
+	}
 	return s.affected(s.opts.Processes.Restart(s.lasting, r))
 }
 
@@ -167,7 +175,9 @@ func (s *Server) reloadProcesses(_ context.Context, in *struct{ Body api.Reload 
 	if err != nil {
 		return nil, err
 	}
-	result, err := s.opts.Processes.Reload(s.lasting, launcher.ReloadRequest{Selector: r.Selector, Wait: r.Wait})
+	result, err := s.opts.Processes.Reload(s.lasting, launcher.ReloadRequest{
+		Selector: r.Selector, Ports: in.Body.Ports, Wait: cmp.Or(r.Wait, defaultReloadWait),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -97,23 +97,27 @@ func (c *killCommand) run(ctx context.Context, s *Shell) error {
 
 type restartCommand struct {
 	target
-	Hard bool    `help:"force them at once, without asking"`
-	Wait seconds `short:"w" placeholder:"SECONDS" bare:"60" help:"wait until they listen again, 60 seconds if no number is given"`
+	Port []string `placeholder:"SPEC" help:"other ports for this run: 3001, 4000-4003, auto:5000-5100, or a range"`
+	Hard bool     `help:"force them at once, without asking"`
+	Wait seconds  `short:"w" placeholder:"SECONDS" bare:"60" help:"wait until they listen again, 60 seconds if no number is given"`
 	outputOption
 }
 
 func (restartCommand) page() page {
 	return page{
 		usage: []string{
-			"berth restart NAME [-hard] [-w [SECONDS]]",
+			"berth restart NAME [-port SPEC…] [-hard] [-w [SECONDS]]",
 			"berth restart all [-hard] [-w [SECONDS]]",
 			"berth restart -i ID… | -op PID… | -pr RANGE:PORT [-hard] [-w [SECONDS]]",
 			"berth restart -d PATTERN -v PATTERN [-n PATTERN] [-p PATTERN] [-hard] [-w [SECONDS]]",
 		},
 		long: `Stops processes and starts them again. A process keeps its id and its ports: nothing else can get them in between. With -w the command waits until all listen again.
 
+With -port the processes of one name get other ports for this run; what is deployed stays as it is. They are new processes then, with ids of their own, which are started before the old ones are asked to end: a port that cannot be had changes nothing.
+
 Options that select hold together. An id that is not there is an error with exit code 4; a pattern that matches nothing is none.`,
 		examples: []example{
+			{"restart web -port 3001", "on another port for this run"},
 			{"restart -i 3 4 -w 30", "restart two processes and wait up to 30 seconds"},
 			{"restart -d demo -v 1.0 -n httpServer", "restart the processes of one name"},
 		},
@@ -125,6 +129,9 @@ func (c *restartCommand) run(ctx context.Context, s *Shell) error {
 	if err != nil {
 		return err
 	}
+	if len(c.Port) > 0 && c.Hard {
+		return &UsageError{Text: "option -hard does not go with -port: the new processes start before the old ones end"}
+	}
 	what := "restarting processes"
 	if c.Wait > 0 {
 		what = fmt.Sprintf("waiting until they listen again (at most %gs)", float64(c.Wait))
@@ -134,7 +141,7 @@ func (c *restartCommand) run(ctx context.Context, s *Shell) error {
 		if c.Wait > 0 {
 			defer s.waitedFor(ctx, sel, tell, notListening)()
 		}
-		out, err = s.client.Restart(ctx, api.Restart{Selector: sel, Hard: c.Hard, WaitSeconds: float64(c.Wait)})
+		out, err = s.client.Restart(ctx, api.Restart{Selector: sel, Ports: c.Port, Hard: c.Hard, WaitSeconds: float64(c.Wait)})
 		return err
 	})
 	return c.print(s, c.Output, out, err)

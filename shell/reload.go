@@ -10,14 +10,15 @@ import (
 
 type reloadCommand struct {
 	target
-	Wait seconds `short:"w" placeholder:"SECONDS" bare:"60" help:"how long each new one may take until it listens, 60 seconds if no number is given"`
+	Port []string `placeholder:"SPEC" help:"other ports for this run: 3001, 4000-4003 (an instance for each), auto:5000-5100, or a range"`
+	Wait seconds  `short:"w" placeholder:"SECONDS" bare:"60" help:"how long each new one may take until it listens, 60 seconds if no number is given"`
 	outputOption
 }
 
 func (reloadCommand) page() page {
 	return page{
 		usage: []string{
-			"berth reload NAME [-w [SECONDS]]",
+			"berth reload NAME [-port SPEC…] [-w [SECONDS]]",
 			"berth reload all [-w [SECONDS]]",
 			"berth reload -i ID… | -op PID… | -pr RANGE:PORT [-w [SECONDS]]",
 			"berth reload -d PATTERN -v PATTERN [-n PATTERN] [-p PATTERN] [-w [SECONDS]]",
@@ -26,11 +27,14 @@ func (reloadCommand) page() page {
 
 A new process that ends, or does not listen in time, is stopped again; the old one stays, and so do those that would have come after it. A process that cannot have a new one beside it, because no port is free or its maxInstances is reached, is restarted instead, and a warning says so.
 
+With -port the processes of one name get other ports for this run, in place of the first ones of their definition, which stays as it is: all new ones start together, as many as an interval has ports, and once all listen the old ones are asked to end. With none of them listening in time nothing changes. It lasts until they are killed.
+
 A process that binds the port that it was handed listens from the first moment on; it is waited for until it accepts connections, at most two seconds.`,
 		examples: []example{
 			{"reload httpServer", "exchange the processes of one name"},
 			{"reload -d demo -v 1.0 -w 30", "those of a distribution, with 30 seconds for each to listen"},
 			{"reload -i 3", "exchange one process"},
+			{"reload api -port 4000-4003", "four instances on other ports, in place of what runs"},
 		},
 	}
 }
@@ -42,7 +46,7 @@ func (c *reloadCommand) run(ctx context.Context, s *Shell) error {
 	}
 	var out api.Reloaded
 	err = s.busy(ctx, "exchanging processes", func(ctx context.Context) (err error) {
-		out, err = s.client.Reload(ctx, api.Reload{Selector: sel, WaitSeconds: float64(c.Wait)})
+		out, err = s.client.Reload(ctx, api.Reload{Selector: sel, Ports: c.Port, WaitSeconds: float64(c.Wait)})
 		return err
 	})
 	if err != nil {

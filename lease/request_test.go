@@ -80,7 +80,6 @@ func TestBlocks(t *testing.T) {
 // bitmap's words and levels, and nowhere else.
 func TestRunAgainstNaive(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	taken := func(port int) bool { return false }
 	f := open(t)
 	const low, high = 4000, 4300 // over 4096
 	for range 60 {
@@ -96,13 +95,12 @@ func TestRunAgainstNaive(t *testing.T) {
 			must(t, err)
 			held = append(held, l[0].ID)
 		}
-		taken = func(port int) bool { return busy[port] }
 		for range 10 {
 			n := 1 + random.IntN(150)
 			first, last := low+random.IntN(100), high-random.IntN(100)
 			want, length := 0, 0
 			for port := first; port <= last && want == 0; port++ {
-				if length++; taken(port) {
+				if length++; busy[port] {
 					length = 0
 				}
 				if length == n {

@@ -39,12 +39,43 @@ type Process struct {
 	Due      time.Time    `json:"due,omitzero" doc:"when it is started again, while it waits for that"`
 	LastExit *ProcessExit `json:"lastExit,omitempty" doc:"how it ended before it was started again by itself"`
 
+	// Of one that is listed or shown.
+	UptimeSeconds *float64 `json:"uptimeSeconds,omitempty" doc:"how long it has run since it was last started; 0 where it does not run"`
+
+	// Where the usage was asked for: with all that come from the process.
+	CPUPercent  *float64 `json:"cpuPercent,omitempty" doc:"of one processor, since the usage was last asked for, at most a minute ago; the first time since it was started"`
+	MemoryBytes *uint64  `json:"memoryBytes,omitempty" doc:"resident; pages that several share count for each"`
+
 	// Of a process that ended.
 	EndedAt  time.Time `json:"endedAt,omitzero"`
 	ExitCode *int      `json:"exitCode,omitempty" doc:"absent where a signal ended it or the kernel does not tell"`
 	Signal   string    `json:"signal,omitempty" doc:"the signal that ended it: SIGKILL"`
 
 	Reason string `json:"reason,omitempty" doc:"why it ended, or was started on other ports, for people"`
+}
+
+// ProcessInfo is all that can be told of a process.
+type ProcessInfo struct {
+	Process
+	PIDs         []int    `json:"pids" doc:"the process itself and those that come from it"`
+	Command      []string `json:"command" doc:"its arguments; values of secrets are masked"`
+	Environment  []string `json:"environment" doc:"the names of its variables"`
+	WorkingDir   string   `json:"workingDir,omitempty"`
+	LogFiles     []string `json:"logFiles"`
+	Dependencies []string `json:"dependencies" doc:"what has to listen before it is started"`
+
+	// What its descriptor says; absent where that is not deployed any more.
+	Policy *ProcessPolicy `json:"policy,omitempty"`
+}
+
+// ProcessPolicy is how a process is looked after.
+type ProcessPolicy struct {
+	Restart                string  `json:"restart" doc:"never, on-failure or always"`
+	MaxRestarts            int     `json:"maxRestarts" doc:"how often in a row"`
+	ShutdownTimeoutSeconds float64 `json:"shutdownTimeoutSeconds"`
+	MaxKillRetry           int     `json:"maxKillRetry"`
+	DeleteOnKill           bool    `json:"deleteOnKill"`
+	MaxInstances           int     `json:"maxInstances" doc:"0: any number"`
 }
 
 // ProcessExit is how a process ended.

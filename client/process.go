@@ -25,6 +25,10 @@ func (c *Client) Exec(ctx context.Context, in api.Exec) (api.Started, error) {
 // value. With ended they are the last ones that ended as well. None is no error
 // unless an id or pid is named that is not there.
 func (c *Client) Processes(ctx context.Context, s api.Selector, ended bool) ([]api.Process, error) {
+	return c.processes(ctx, processQuery(s, ended))
+}
+
+func processQuery(s api.Selector, ended bool) url.Values {
 	q := query("distribution", s.Distribution, "version", s.Version, "name", s.Name, "profile", s.Profile, "port", s.Port)
 	for _, id := range s.IDs {
 		q.Add("id", strconv.Itoa(id))
@@ -35,8 +39,27 @@ func (c *Client) Processes(ctx context.Context, s api.Selector, ended bool) ([]a
 	if ended {
 		q.Set("ended", "true")
 	}
+	return q
+}
+
+func (c *Client) processes(ctx context.Context, q url.Values) ([]api.Process, error) {
 	var out []api.Process
 	err := c.call(ctx, http.MethodGet, "/v1/processes", q, nil, &out)
+	return out, err
+}
+
+// ProcessesUsing is Processes with the processor time and the memory that each uses.
+func (c *Client) ProcessesUsing(ctx context.Context, s api.Selector, ended bool) ([]api.Process, error) {
+	q := processQuery(s, ended)
+	q.Set("usage", "true")
+	return c.processes(ctx, q)
+}
+
+// ProcessInfo returns all that can be told of one process, also of one that
+// ended not long ago. Errors: api.CodeProcessNotFound.
+func (c *Client) ProcessInfo(ctx context.Context, id int) (api.ProcessInfo, error) {
+	var out api.ProcessInfo
+	err := c.call(ctx, http.MethodGet, "/v1/processes/"+strconv.Itoa(id)+"/info", nil, nil, &out)
 	return out, err
 }
 

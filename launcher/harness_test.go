@@ -165,6 +165,9 @@ func program(what string) {
 			}
 		}
 		select {}
+	case "busy":
+		for { //nolint:staticcheck // it shall be busy
+		}
 	case "idle": // never listens
 		fmt.Println("idle")
 		select {}

@@ -32,7 +32,8 @@ type Launcher struct {
 	cancel context.CancelFunc
 	owners sync.WaitGroup
 
-	ports *portWatcher
+	ports  *portWatcher
+	usages usages
 
 	needing sync.Mutex // held while it is found out whether what is needed runs
 

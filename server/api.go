@@ -51,6 +51,8 @@ type Processes interface {
 	Restart(ctx context.Context, r launcher.StopRequest) ([]launcher.Process, error)
 	Diagnose(ctx context.Context, s launcher.Selector) ([]launcher.Diagnosis, error)
 	Reload(ctx context.Context, r launcher.ReloadRequest) (launcher.ReloadResult, error)
+	Usages(list []launcher.Process) (map[int]launcher.Usage, error)
+	Info(id int) (launcher.Info, error)
 	Dir(id int) string
 	OpenOutput(id int) (*os.File, error)
 	Changed(id int) <-chan struct{}

@@ -135,6 +135,8 @@ type fakeProcesses struct {
 	stop   func(context.Context, launcher.StopRequest) ([]launcher.Process, error)
 	deploy func(file, name string) (launcher.Distribution, []string, error)
 
+	command []string // of all of them
+
 	mu        sync.Mutex
 	processes []launcher.Process
 	changed   map[int]chan struct{}
@@ -242,6 +244,19 @@ func (f *fakeProcesses) Diagnose(_ context.Context, s launcher.Selector) ([]laun
 		})
 	}
 	return all, err
+}
+
+func (f *fakeProcesses) Usages(list []launcher.Process) (map[int]launcher.Usage, error) {
+	used := make(map[int]launcher.Usage)
+	for _, p := range list {
+		used[p.ID] = launcher.Usage{CPUPercent: 12.34, Memory: 1 << 20}
+	}
+	return used, nil
+}
+
+func (f *fakeProcesses) Info(id int) (launcher.Info, error) {
+	p, err := f.Process(id)
+	return launcher.Info{Process: p, Command: f.command}, err
 }
 
 func (f *fakeProcesses) Dir(id int) string { return filepath.Join(f.dir, strconv.Itoa(id)) }

@@ -35,6 +35,10 @@ func (s *Server) routeProcesses(routes huma.API) {
 		Summary: "Show a process that lives, or one of the last that ended",
 	}, s.getProcess)
 	route(s, routes, huma.Operation{
+		OperationID: "get-process-info", Method: http.MethodGet, Path: "/v1/processes/{id}/info",
+		Summary: "Show all of a process that lives, or of one of the last that ended",
+	}, s.getProcessInfo)
+	route(s, routes, huma.Operation{
 		OperationID: "kill-processes", Method: http.MethodPost, Path: "/v1/processes/kill",
 		Summary: "Stop processes and recuperate their leases",
 	}, s.killProcesses)
@@ -120,6 +124,7 @@ func (s *Server) listProcesses(_ context.Context, in *struct {
 	PIDs         []int  `query:"pid,explode" doc:"exact; one that is not there is an error"`
 	Port         string `query:"port" doc:"RANGE:PORT, each a pattern: http:*"`
 	Ended        bool   `query:"ended" doc:"also the last ones that ended"`
+	Usage        bool   `query:"usage" doc:"with cpuPercent and memoryBytes"`
 }) (*reply[[]api.Process], error) {
 	processes, err := s.opts.Processes.Processes(launcher.Selector{
 		IDs:          in.IDs,
@@ -134,7 +139,17 @@ func (s *Server) listProcesses(_ context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &reply[[]api.Process]{list(processes, s.apiProcess)}, nil
+	out := list(processes, s.shownProcess)
+	if in.Usage {
+		used, err := s.opts.Processes.Usages(processes)
+		if err != nil {
+			return nil, err
+		}
+		for i := range out {
+			setUsage(&out[i], used[out[i].ID])
+		}
+	}
+	return &reply[[]api.Process]{out}, nil
 }
 
 // processID names a process in a path.
@@ -147,7 +162,7 @@ func (s *Server) getProcess(_ context.Context, in *processID) (*reply[api.Proces
 	if err != nil {
 		return nil, err
 	}
-	return &reply[api.Process]{s.apiProcess(p)}, nil
+	return &reply[api.Process]{s.shownProcess(p)}, nil
 }
 
 func (s *Server) killProcesses(_ context.Context, in *struct{ Body api.Kill }) (*reply[api.Affected], error) {
@@ -224,6 +239,14 @@ func waitOf(seconds float64) (time.Duration, error) {
 		return 0, invalid("body.waitSeconds: %g is outside 0 to %d", seconds, maxWait)
 	}
 	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+// shownProcess is a process with how long it has run.
+func (s *Server) shownProcess(p launcher.Process) api.Process {
+	out := s.apiProcess(p)
+	uptime := p.Uptime(time.Now()).Seconds()
+	out.UptimeSeconds = &uptime
+	return out
 }
 
 func (s *Server) apiProcess(p launcher.Process) api.Process {

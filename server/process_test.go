@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,9 @@ func TestProcesses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			status, body := r.do(t, tt.method, tt.path, tt.body)
+			if tt.method == "GET" {
+				body = regexp.MustCompile(`,"uptimeSeconds":[0-9.e+]*`).ReplaceAllString(body, "")
+			}
 			if status != tt.status || body != tt.want {
 				t.Errorf("%s %s: %d\n%s\nwant %d\n%s", tt.method, tt.path, status, body, tt.status, tt.want)
 			}

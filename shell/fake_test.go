@@ -150,6 +150,17 @@ func (d *daemon) handler() http.Handler {
 		}
 		return api.Process{}
 	})
+	answer("GET /v1/processes/{id}/info", 200, func(r *http.Request, _ []byte) any {
+		code, percent, memory, uptime := 7, 12.5, uint64(3<<20), 3661.0
+		info := api.ProcessInfo{
+			Process: d.processes[0], PIDs: []int{4711, 4712}, Command: []string{"server", "-x", "two words"}, Environment: []string{"HOME", "PATH"},
+			WorkingDir: "/d", LogFiles: []string{"/p/1/process.out"}, Dependencies: []string{"db (store 2.0)"},
+			Policy: &api.ProcessPolicy{Restart: "on-failure", MaxRestarts: 10, ShutdownTimeoutSeconds: 30, MaxKillRetry: 3},
+		}
+		info.CPUPercent, info.MemoryBytes, info.UptimeSeconds, info.Restarts, info.Dir = &percent, &memory, &uptime, 4, "/p/1"
+		info.LastExit = &api.ProcessExit{ExitCode: &code, Reason: "ended by itself"}
+		return info
+	})
 	affected := func(r *http.Request, _ []byte) any {
 		if d.hold != nil {
 			d.entered <- struct{}{}
@@ -223,10 +234,13 @@ func (d *daemon) runWith(t testing.TB, ctx context.Context, o shell.Options, arg
 	return result{out.String(), err.String(), code}
 }
 
+// sampleTime is when everything of a sample was started.
+var sampleTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
 // sample is what a daemon with some work holds.
 func sample(d *daemon) *daemon {
 	exit := 3
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	at := sampleTime
 	d.ranges = []api.RangeStatus{
 		{
 			Range:     api.Range{Name: "http", Min: 8080, Max: 8085, Protocol: "tcp", Scope: "host"},

@@ -30,6 +30,7 @@ type commands struct {
 	Exec     execCommand     `cmd:"" help:"start processes"`
 	Start    startCommand    `cmd:"" help:"start a command in the background, or an app file"`
 	Ps       psCommand       `cmd:"" help:"list processes"`
+	Info     infoCommand     `cmd:"" help:"show all of a process"`
 	Kill     killCommand     `cmd:"" help:"stop processes"`
 	Restart  restartCommand  `cmd:"" help:"restart processes on the ports that they have"`
 	Reload   reloadCommand   `cmd:"" help:"exchange processes for new ones, one after the other"`

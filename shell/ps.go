@@ -53,12 +53,13 @@ type psCommand struct {
 	selection
 	Ports bool `help:"show their ports"`
 	All   bool `short:"a" help:"show those that ended as well, with how and why"`
+	Long  bool `short:"l" help:"show their ports, uptime, restarts, processor time and memory"`
 	outputOption
 }
 
 func (psCommand) page() page {
 	return page{
-		long: `Lists the processes that run: distribution, version, profile, name, id, process id of the operating system, and status. -ports adds the ports that each has, with whether it listens on them. -a adds the last ones that ended, with their exit code or signal and the reason; logs shows their output still.
+		long: `Lists the processes that run: distribution, version, profile, name, id, process id of the operating system, and status. -ports adds the ports that each has, with whether it listens on them. -l adds the ports as well, how long each has run, how often it was started again, by request or by itself, its share of one processor since that was asked for before (at most a minute ago; the first time since its start), and its memory, both with its descendants; JSON and YAML have these always. -a adds the last ones that ended, with their exit code or signal and the reason; logs shows their output still.
 
 (retry N) after a status says that the process was started again on other ports: something else had taken one of its ports before it could listen. -a shows what that was; port ls shows the port set aside. It is tried three times.
 
@@ -69,26 +70,34 @@ Options that select hold together. An id that is not there is an error with exit
 			{"ps", "list what runs"},
 			{"ps -ports -d demo", "with the ports, of one distribution"},
 			{`ps -pr "http:*" -o json`, "what has a port of the range http, as JSON"},
+			{"ps -l", "with what they use"},
 			{"ps -a", "also what ended"},
 		},
 	}
 }
 
 func (c *psCommand) run(ctx context.Context, s *Shell) error {
-	ps, err := s.client.Processes(ctx, c.selector(), c.All)
+	processes := s.client.Processes
+	if c.Long || c.Output != asTable {
+		processes = s.client.ProcessesUsing
+	}
+	ps, err := processes(ctx, c.selector(), c.All)
 	if err != nil {
 		return byID(err)
 	}
 	s.noneMatch(c.Output, len(ps), c.String(), "process", "")
 	return list(s, c.Output, withPorts(ps), func() {
 		if len(ps) > 0 {
-			s.out.table(processTable(s.out, ps, c.Ports, c.All))
+			s.out.table(processTable(s.out, ps, c.Ports || c.Long, c.All, c.Long))
 		}
 	})
 }
 
-func processTable(o *output, ps []api.Process, ports, ended bool) table {
+func processTable(o *output, ps []api.Process, ports, ended, long bool) table {
 	t := table{head: []string{"DISTRIBUTION", "VERSION", "PROFILE", "NAME", "ID", "PID", "STATUS"}}
+	if long {
+		t.head = append(t.head, "CPU", "MEMORY", "UPTIME", "RESTARTS")
+	}
 	if ports {
 		t.head = append(t.head, "PORTS")
 	}
@@ -99,6 +108,9 @@ func processTable(o *output, ps []api.Process, ports, ended bool) table {
 		row := []string{
 			oneLine(p.Distribution), oneLine(p.Version), oneLine(p.Profile), oneLine(p.Name),
 			strconv.Itoa(p.ID), orNoNumber(p.PID), status(o, p.Status) + retries(p),
+		}
+		if long {
+			row = append(row, cpu(p), memory(p), uptime(p), strconv.Itoa(p.Restarts))
 		}
 		if ports {
 			row = append(row, portStates(o, p))

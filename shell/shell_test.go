@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"berth/api"
 	"berth/shell"
@@ -119,6 +120,29 @@ func TestCommands(t *testing.T) {
 			"DISTRIBUTION  VERSION  PROFILE  NAME        ID  PID   STATUS           PORTS                EXIT    REASON\n" +
 				"demo          1.0      test     httpServer  1   4711  running          http:8080 listening  -\n" +
 				"demo          1.0      test     worker      2   -     ended (retry 2)  -                    code 3  ended by itself\n", "", 0},
+		{"ps long", []string{"ps", "-l", "-n", "*"}, []string{"GET /v1/processes?name=%2A&usage=true"},
+			"DISTRIBUTION  VERSION  PROFILE  NAME        ID  PID   STATUS           CPU  MEMORY  UPTIME  RESTARTS  PORTS\n" +
+				"demo          1.0      test     httpServer  1   4711  running          -    -       -       0         http:8080 listening\n" +
+				"demo          1.0      test     worker      2   -     ended (retry 2)  -    -       -       0         -\n", "", 0},
+		{"info", []string{"info", "httpServer"}, []string{"GET /v1/processes?ended=true&name=httpServer", "GET /v1/processes/1/info"},
+			"process         httpServer #1, instance 0\n" +
+				"distribution    demo 1.0, profile test\n" +
+				"status          running\n" +
+				"pid             4711, and 4712 that come from it\n" +
+				"ports           http:8080 listening\n" +
+				"started         " + sampleTime.Local().Format(time.DateTime) + ", up 1h 1m\n" +
+				"processor       12.5%\n" +
+				"memory          3.0 MiB\n" +
+				"restarts        4\n" +
+				"last exit       code 7, ended by itself\n" +
+				"command         server -x 'two words'\n" +
+				"working folder  /d\n" +
+				"folder          /p/1\n" +
+				"log files       /p/1/process.out\n" +
+				"depends on      db (store 2.0)\n" +
+				"restarted       on-failure, at most 10 times in a row\n" +
+				"stopped         forced after 30s, 3 times more\n" +
+				"environment     HOME PATH\n", "", 0},
 		{"ps of a bad port", []string{"ps", "-pr", "8080"}, nil, "", "option -pr: `8080` is not RANGE:PORT", 2},
 		{"ps of a bad port number", []string{"ps", "-pr", "http:x"}, nil, "", "option -pr: `http:x`: behind the colon", 2},
 		{"ps of a bad id", []string{"ps", "-i", "1", "-2"}, nil, "", "unknown option -2", 2},

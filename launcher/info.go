@@ -1,0 +1,112 @@
+package launcher
+
+import (
+	"errors"
+	"os"
+	"slices"
+
+	"berth/descriptor"
+	"berth/proc"
+)
+
+// Info is all that can be told of one process.
+type Info struct {
+	Process
+	Usage
+
+	// Command is its arguments, as they are now; of one that does not run, as it
+	// would be started. Environment are the names of its variables, sorted.
+	Command, Environment []string
+
+	// WorkingDir is the folder that it was started in.
+	WorkingDir string
+
+	// LogFiles are the files with what it wrote, the newest first.
+	LogFiles []string
+
+	// Definition is what it was started from; nil where that is not deployed any more.
+	Definition *descriptor.Process
+
+	// Dependencies are what it needs, for people: db (store 2.0).
+	Dependencies []string
+}
+
+// Info tells all of a process that runs, or of one of the last that ended.
+func (l *Launcher) Info(id int) (Info, error) {
+	p, err := l.Process(id)
+	if err != nil {
+		return Info{}, err
+	}
+	info := Info{Process: p, LogFiles: l.logFiles(id)}
+	d, err := l.definitionOf(p)
+	if err == nil {
+		info.Definition, info.WorkingDir = d.process, d.distribution.Dir
+		for _, dep := range d.starter.Dependencies {
+			info.Dependencies = append(info.Dependencies, dependencyTitle(p, dep))
+		}
+	}
+	if !p.Live() || p.PID() == 0 {
+		if err == nil {
+			info.Command = l.commandAgain(p, d)
+		}
+		return info, nil
+	}
+	used, err := l.Usages([]Process{p})
+	if err != nil {
+		return Info{}, err
+	}
+	info.Usage = used[id]
+	handle, err := proc.Open(p.Identity)
+	if errors.Is(err, proc.ErrGone) {
+		return info, nil // it is about to end
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	defer handle.Close()
+	if info.Command, err = proc.Command(p.Identity.PID); err != nil && !errors.Is(err, proc.ErrGone) {
+		return Info{}, err
+	}
+	environ, err := proc.Environ(p.Identity.PID)
+	if err == nil { // otherwise it has other rights by now, or is gone
+		for name := range environ {
+			info.Environment = append(info.Environment, name)
+		}
+		slices.Sort(info.Environment)
+	}
+	return info, nil
+}
+
+// logFiles are the files with what a process wrote that are there.
+func (l *Launcher) logFiles(id int) []string {
+	var list []string
+	if _, err := os.Stat(l.outputFile(id)); err == nil {
+		list = append(list, l.outputFile(id))
+	}
+	return list
+}
+
+// commandAgain is the arguments that a process would be started with, nil where
+// they cannot be told.
+func (l *Launcher) commandAgain(p Process, d definition) []string {
+	properties, err := l.processProperties(l.life, d)
+	if err != nil {
+		return nil
+	}
+	cmd, err := l.command(p, d, properties, nil)
+	if err != nil {
+		return nil
+	}
+	return cmd.Args
+}
+
+func dependencyTitle(p Process, dep descriptor.Dependency) string {
+	name, version := dep.Distribution, dep.Version
+	if name == "" {
+		name = p.Distribution
+	}
+	if version == "" {
+		version = p.Version
+	}
+	return dep.Process + " (" + name + " " + version + ")"
+}

@@ -45,6 +45,7 @@ func (l *Launcher) forget(ids []int) {
 }
 
 func (l *Launcher) removeDir(id int) {
+	l.forgetOutput(id)
 	if err := os.RemoveAll(l.Dir(id)); err != nil {
 		l.Logger.Error("cannot remove the folder of a process", "process", id, "error", err)
 	}

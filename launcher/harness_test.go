@@ -167,6 +167,9 @@ func program(what string) {
 		select {}
 	case "busy":
 		for { //nolint:staticcheck // it shall be busy
+	case "count": // writes numbered lines, as quickly as it can
+		for n := 1; ; n++ {
+			fmt.Println(n)
 		}
 	case "idle": // never listens
 		fmt.Println("idle")
@@ -287,6 +290,9 @@ type world struct {
 
 	stateID string
 
+	logLimit int64
+	logFiles int
+
 	cgroups *cgroup.Parent // of the processes; nil where they have none
 
 	mu     sync.Mutex
@@ -345,7 +351,7 @@ func (w *world) tryOpen() error {
 	}
 	w.Launcher, err = launcher.Open(ctx, launcher.Options{
 		Store: w.store, Leases: w.leases, Home: w.home, Socket: filepath.Join(w.home, "berth.sock"), StateID: w.stateID,
-		Environ: append(os.Environ(), "TEST_BINARY="+binary, "TEST_PID="+strconv.Itoa(os.Getpid())), Logger: log, KeepEnded: 5, Lost: w.lost, Cgroups: w.cgroups,
+		Environ: append(os.Environ(), "TEST_BINARY="+binary, "TEST_PID="+strconv.Itoa(os.Getpid())), Logger: log, KeepEnded: 5, LogLimit: w.logLimit, LogFiles: w.logFiles, Lost: w.lost, Cgroups: w.cgroups,
 	})
 	if err != nil {
 		return err
@@ -443,12 +449,15 @@ func (w *world) awaitEnded(id int) launcher.Process {
 // output is what a process wrote.
 func (w *world) output(id int) string {
 	w.t.Helper()
-	f, err := w.OpenOutput(id)
+	o, err := w.OpenOutput(id)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer f.Close()
-	b, err := io.ReadAll(f)
+	first, end, err := o.Bounds()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b, err := io.ReadAll(io.NewSectionReader(o, first, end-first))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -35,6 +35,8 @@ type Launcher struct {
 	ports  *portWatcher
 	usages usages
 
+	outputs outputs
+
 	needing sync.Mutex // held while it is found out whether what is needed runs
 
 	// succession is held while a process begins to replace another one, and
@@ -102,8 +104,13 @@ func Open(ctx context.Context, o Options) (*Launcher, error) {
 }
 
 // Run does what has to be done all the time, watching who listens on the leased
-// ports, until ctx ends. It returns nil then.
-func (l *Launcher) Run(ctx context.Context) error { return l.ports.Run(ctx) }
+// ports and how long outputs are, until ctx ends. It returns nil then.
+func (l *Launcher) Run(ctx context.Context) error {
+	var rotating sync.WaitGroup
+	rotating.Go(func() { l.keepRotating(ctx) })
+	defer rotating.Wait()
+	return l.ports.Run(ctx)
+}
 
 // Close stops watching. The processes go on, and the next Open finds them. It
 // may be called twice.
@@ -340,16 +347,6 @@ func (l *Launcher) Running() int {
 func (l *Launcher) Dir(id int) string {
 	return filepath.Join(l.Home, "processes", strconv.Itoa(id))
 }
-
-// OpenOutput opens what a process wrote to its standard output and error.
-func (l *Launcher) OpenOutput(id int) (*os.File, error) {
-	if _, err := l.unit(id); err != nil {
-		return nil, err
-	}
-	return os.Open(l.outputFile(id))
-}
-
-func (l *Launcher) outputFile(id int) string { return filepath.Join(l.Dir(id), "process.out") }
 
 func (l *Launcher) unit(id int) (*unit, error) {
 	l.mu.Lock()

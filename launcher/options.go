@@ -72,6 +72,13 @@ type Options struct {
 	// KeepEnded is how many processes that ended are remembered. Default: 100.
 	KeepEnded int
 
+	// LogLimit is how many bytes the output of a process has in its present file
+	// before that is rotated, and LogFiles how many old files are kept. Default:
+	// 10 MiB; 5. A LogLimit below 0 has outputs grow without limit, LogFiles below 0
+	// keeps none.
+	LogLimit int64
+	LogFiles int
+
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 
@@ -103,6 +110,15 @@ func (o *Options) setDefaults() error {
 	}
 	if o.KeepEnded == 0 {
 		o.KeepEnded = 100
+	}
+	if o.LogLimit == 0 {
+		o.LogLimit = 10 << 20
+	}
+	switch {
+	case o.LogFiles == 0:
+		o.LogFiles = 5
+	case o.LogFiles < 0:
+		o.LogFiles = 0
 	}
 	if o.Now == nil {
 		o.Now = time.Now

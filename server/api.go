@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -54,7 +53,7 @@ type Processes interface {
 	Usages(list []launcher.Process) (map[int]launcher.Usage, error)
 	Info(id int) (launcher.Info, error)
 	Dir(id int) string
-	OpenOutput(id int) (*os.File, error)
+	OpenOutput(id int) (*launcher.Output, error)
 	Changed(id int) <-chan struct{}
 	Running() int
 	Rebuilding() launcher.Rebuilding

@@ -263,7 +263,13 @@ func (f *fakeProcesses) Dir(id int) string { return filepath.Join(f.dir, strconv
 
 func (f *fakeProcesses) path(id int) string { return filepath.Join(f.Dir(id), "process.out") }
 
-func (f *fakeProcesses) OpenOutput(id int) (*os.File, error) { return os.Open(f.path(id)) }
+func (f *fakeProcesses) OpenOutput(id int) (*launcher.Output, error) {
+	o, err := launcher.NewOutput(f.Dir(id))
+	if err == nil {
+		_, _, err = o.Bounds()
+	}
+	return o, err
+}
 
 func (f *fakeProcesses) Changed(id int) <-chan struct{} {
 	f.mu.Lock()

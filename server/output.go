@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -54,16 +54,22 @@ func (s *Server) output(_ context.Context, in *struct {
 	if _, err := s.opts.Processes.Process(in.ID); err != nil {
 		return nil, err
 	}
-	f, err := s.opts.Processes.OpenOutput(in.ID)
+	o, err := s.opts.Processes.OpenOutput(in.ID)
 	if err != nil {
 		return nil, err
 	}
-	offset := max(in.From, 0)
-	if in.Tail >= 0 {
-		if offset, err = tailOffset(f, in.Tail); err != nil {
-			f.Close()
-			return nil, fmt.Errorf("read the output of process %d: %w", in.ID, err)
-		}
+	offset, end, err := o.Bounds()
+	switch {
+	case err != nil:
+	case in.Tail >= 0:
+		offset, err = tailOffset(o, offset, end, in.Tail)
+	case in.From >= 0 && in.Follow:
+		offset += in.From
+	case in.From >= 0:
+		offset = min(offset+in.From, end)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the output of process %d: %w", in.ID, err)
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		r, w := humago.Unwrap(ctx)
@@ -71,10 +77,9 @@ func (s *Server) output(_ context.Context, in *struct {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.WriteHeader(http.StatusOK)
 		stream := &outputStream{
-			processes: s.opts.Processes, id: in.ID, file: f, offset: offset, follow: in.Follow,
+			processes: s.opts.Processes, id: in.ID, output: o, offset: offset, follow: in.Follow,
 			to: w, flush: http.NewResponseController(w).Flush,
 		}
-		defer stream.close()
 		err := stream.run(r.Context(), s.stopping)
 		if err != nil && r.Context().Err() == nil {
 			s.log.Error("an output could not be sent", "process", in.ID, "error", err)
@@ -88,15 +93,13 @@ func (s *Server) output(_ context.Context, in *struct {
 type outputStream struct {
 	processes Processes
 	id        int
-	file      *os.File
+	output    *launcher.Output
 	offset    int64
 	follow    bool
 	to        io.Writer
 	flush     func() error
 	block     []byte
 }
-
-func (o *outputStream) close() { o.file.Close() }
 
 // run sends what there is and, when it follows, what comes, until the process
 // ended and all was sent, or ctx or stop ends.
@@ -112,11 +115,6 @@ func (o *outputStream) run(ctx context.Context, stop <-chan struct{}) error {
 		if err := o.copy(); err != nil {
 			return err
 		}
-		if o.follow {
-			if err := o.reopen(); err != nil {
-				return err
-			}
-		}
 		if ended {
 			return nil
 		}
@@ -129,11 +127,11 @@ func (o *outputStream) run(ctx context.Context, stop <-chan struct{}) error {
 			case <-changed:
 				waiting = false
 			case <-tick.C:
-				info, err := o.file.Stat()
-				if err != nil {
+				_, end, err := o.output.Bounds()
+				if err != nil && !errors.Is(err, fs.ErrNotExist) {
 					return err
 				}
-				waiting = info.Size() == o.offset
+				waiting = err != nil || end == o.offset
 			}
 		}
 	}
@@ -145,29 +143,20 @@ func (o *outputStream) ended() bool {
 	return err != nil || p.Status == launcher.Ended
 }
 
-// copy sends from the offset to the present end of the file.
+// copy sends from the offset to the present end. What was emptied is new.
 func (o *outputStream) copy() error {
-	if info, err := o.file.Stat(); err != nil {
-		return err
-	} else if info.Size() < o.offset {
-		if !o.follow {
-			return nil
-		}
-		// It was emptied: what is there is new.
-		o.offset = 0
-	}
 	sent := false
 	for {
-		n, err := o.file.ReadAt(o.block, o.offset)
+		n, from, err := o.output.Read(o.block, o.offset)
 		if n > 0 {
 			if _, err := o.to.Write(o.block[:n]); err != nil {
 				return err
 			}
-			o.offset += int64(n)
 			sent = true
 		}
+		o.offset = from + int64(n)
 		switch {
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), errors.Is(err, fs.ErrNotExist):
 			if sent || o.follow {
 				return o.flush()
 			}
@@ -178,47 +167,16 @@ func (o *outputStream) copy() error {
 	}
 }
 
-// reopen goes on with the file that is at the output's place now, which a
-// restart may have made anew.
-func (o *outputStream) reopen() error {
-	now, err := o.processes.OpenOutput(o.id)
-	if errors.Is(err, launcher.ErrProcessNotFound) || errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	is, err := now.Stat()
-	if err != nil {
-		return errors.Join(err, now.Close())
-	}
-	was, err := o.file.Stat()
-	if err != nil {
-		return errors.Join(err, now.Close())
-	}
-	if os.SameFile(is, was) {
-		return now.Close()
-	}
-	o.file.Close()
-	o.file, o.offset = now, 0
-	return o.copy()
-}
-
-// tailOffset is where the last n lines of f begin. A last line without its
-// newline counts as one.
-func tailOffset(f *os.File, n int) (int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	end := info.Size()
-	if n == 0 || end == 0 {
+// tailOffset is where the last n lines of what lies between two positions begin.
+// A last line without its newline counts as one.
+func tailOffset(f io.ReaderAt, first, end int64, n int) (int64, error) {
+	if n == 0 || end == first {
 		return end, nil
 	}
 	block := make([]byte, outputBlock)
 	lines := 0
-	for at := end; at > 0; {
-		size := min(at, outputBlock)
+	for at := end; at > first; {
+		size := min(at-first, outputBlock)
 		at -= size
 		if _, err := f.ReadAt(block[:size], at); err != nil && !errors.Is(err, io.EOF) {
 			return 0, err
@@ -238,5 +196,5 @@ func tailOffset(f *os.File, n int) (int64, error) {
 			part = part[:i]
 		}
 	}
-	return 0, nil
+	return first, nil
 }

@@ -169,7 +169,7 @@ func program(what string) {
 		for { //nolint:staticcheck // it shall be busy
 	case "count": // writes numbered lines, as quickly as it can
 		for n := 1; ; n++ {
-			fmt.Println(n)
+			fmt.Printf("%012d\n", n)
 		}
 	case "idle": // never listens
 		fmt.Println("idle")

@@ -25,6 +25,8 @@ const outputName = "process.out"
 type Output struct {
 	dir string
 
+	rotating sync.Mutex // one rotation at a time
+
 	mu    sync.RWMutex
 	start int64   // the position of the first byte that is kept
 	sizes []int64 // of the old files, the oldest first
@@ -154,6 +156,8 @@ func (o *Output) ReadAt(b []byte, at int64) (n int, err error) {
 // the file system cannot do that (ext4 and XFS can) the file is truncated, and what
 // is written between the last read and that is lost.
 func (o *Output) rotate(limit int64, keep int) error {
+	o.rotating.Lock()
+	defer o.rotating.Unlock()
 	f, err := os.OpenFile(o.present(), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -182,7 +186,12 @@ func (o *Output) rotate(limit int64, keep int) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	moved := whole
-	if whole == 0 || unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_COLLAPSE_RANGE, 0, whole) != nil {
+	switch err := collapse(f, whole); {
+	case err == nil:
+	case !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, unix.EINVAL):
+		_ = os.Remove(o.unfinished())
+		return fmt.Errorf("take away the beginning: %w", err) // the next time
+	default:
 		rest, err := io.Copy(to, f)
 		if err != nil {
 			_ = os.Remove(o.unfinished())
@@ -195,6 +204,19 @@ func (o *Output) rotate(limit int64, keep int) error {
 		moved += rest
 	}
 	return o.shift(moved, keep)
+}
+
+// collapse takes away the first bytes of a file.
+func collapse(f *os.File, n int64) error {
+	if n == 0 {
+		return errors.ErrUnsupported
+	}
+	for {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_COLLAPSE_RANGE, 0, n)
+		if err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // shift makes the copy the newest of the old files. The lock is held.

@@ -16,11 +16,17 @@ type ServeOptions struct {
 
 	// Cgroups has each process live in a cgroup of its own.
 	Cgroups bool
+
+	// LogSize is how many bytes the present output file of a process has, and
+	// LogFiles how many older ones are kept; nil where nothing is said.
+	LogSize, LogFiles *int64
 }
 
 type serveCommand struct {
-	Cgroups   bool `help:"start each process in a cgroup of its own, so that kill reaches all that comes from it"`
-	AdoptCopy bool `help:"where the state folder is a copy: take the place of the original, which is gone"`
+	Cgroups   bool       `help:"start each process in a cgroup of its own, so that kill reaches all that comes from it"`
+	LogSize   *byteCount `placeholder:"SIZE" help:"how long the output of a process gets before it becomes an old file: 10M if left out, 0 for no limit"`
+	LogFiles  *fileCount `placeholder:"N" help:"how many old files of a process' output are kept: 5 if left out"`
+	AdoptCopy bool       `help:"where the state folder is a copy: take the place of the original, which is gone"`
 }
 
 func (serveCommand) page() page {
@@ -28,6 +34,8 @@ func (serveCommand) page() page {
 		long: `Runs the daemon in the foreground until it is stopped by berth stop, SIGTERM or SIGINT. Processes go on without it, and the next daemon of the same state folder takes them over. Other commands start a daemon in the background by themselves.
 
 With -cgroups, or BERTH_CGROUPS=1 in the environment of who starts the daemon, each process lives in a cgroup (version 2, Linux 5.14) below the daemon's, and kill ends all that is in it: also what has forked itself into a session of its own. That needs root, or a cgroup that was delegated to this user. A daemon of something else that a process starts ends with that process then.
+
+The output of a process is in process.out of its folder. When that has 10 MiB, or what -log-size says (K, M and G are units), its content becomes the old file process.out.1, and so on up to process.out.5, or what -log-files says; logs shows them in a row. BERTH_LOG_SIZE and BERTH_LOG_FILES in the environment of who starts the daemon mean the same. The process keeps writing to the same file. On ext4 and XFS no line is lost; on other file systems the file is emptied, and what is written at that instant is lost. The size is looked at once a second: who writes quickly gets beyond it.
 
 A state folder that was copied, or restored from a backup, is not the one that its processes were started for. While one of them runs it is refused, unless -adopt-copy says that the original is gone for good: the processes are taken over then. While none runs it is served as a folder of its own.`,
 		examples: []example{
@@ -45,7 +53,7 @@ func (c *serveCommand) run(ctx context.Context, s *Shell) error {
 	if s.opts.Serve == nil {
 		return errors.New("this program has no daemon in it")
 	}
-	return s.opts.Serve(ctx, ServeOptions{AdoptCopy: c.AdoptCopy, Cgroups: c.Cgroups})
+	return s.opts.Serve(ctx, ServeOptions{AdoptCopy: c.AdoptCopy, Cgroups: c.Cgroups, LogSize: (*int64)(c.LogSize), LogFiles: (*int64)(c.LogFiles)})
 }
 
 type stopCommand struct {

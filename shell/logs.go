@@ -16,7 +16,7 @@ type logsCommand struct {
 
 func (logsCommand) page() page {
 	return page{
-		long: `Shows what a process wrote to its standard output and error, also of one that ended not long ago. With -f it goes on with what is written, across restarts, until the process has ended or Ctrl-C is pressed.`,
+		long: `Shows what a process wrote to its standard output and error, also of one that ended not long ago. With -f it goes on with what is written, across restarts, until the process has ended or Ctrl-C is pressed. Output that was rotated is shown as well, as far as it is kept: 5 files of 10 MiB where serve is not told otherwise.`,
 		examples: []example{
 			{"logs 3", "show all output of a process"},
 			{"logs -f -n 20 3", "show its last 20 lines and what follows"},

@@ -39,6 +39,46 @@ func (c *lineCount) UnmarshalText(text []byte) error {
 	return err
 }
 
+// byteCount is a number of bytes, with K, M or G behind it 2 to the 10th, 20th or
+// 30th of them; at most 1024 G.
+type byteCount int64
+
+func (c *byteCount) UnmarshalText(text []byte) error {
+	n, err := ByteCount(string(text))
+	*c = byteCount(n)
+	return err
+}
+
+// ByteCount reads a number of bytes as the options of serve have it.
+func ByteCount(text string) (int64, error) {
+	digits, unit := text, int64(1)
+	if i := len(text) - 1; i > 0 {
+		if shift := strings.IndexByte("KMG", text[i]&^0x20); shift >= 0 {
+			digits, unit = text[:i], 1<<(10*(shift+1))
+		}
+	}
+	n, err := number(digits, 0, int(1<<40/unit))
+	if err != nil {
+		return 0, fmt.Errorf("`%s` is not a number of bytes, as 65536, 64K, 10M or 1G, up to 1024G", text)
+	}
+	return int64(n) * unit, nil
+}
+
+// fileCount is a number of files, 0 to 1000.
+type fileCount int64
+
+func (c *fileCount) UnmarshalText(text []byte) error {
+	n, err := FileCount(string(text))
+	*c = fileCount(n)
+	return err
+}
+
+// FileCount reads a number of old output files.
+func FileCount(text string) (int64, error) {
+	n, err := number(text, 0, 1000)
+	return int64(n), err
+}
+
 // identity is the id of a process, or an operating system's: 1 and up.
 type identity int
 

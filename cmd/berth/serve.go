@@ -43,7 +43,41 @@ func serve(ctx context.Context, paths home.Paths, o shell.ServeOptions) error {
 
 	d := newDaemon(paths, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	d.adoptCopy, d.cgroups = o.AdoptCopy, o.Cgroups || os.Getenv("BERTH_CGROUPS") == "1"
+	if err := d.setLogs(o); err != nil {
+		return err
+	}
 	return d.run(ctx)
+}
+
+// setLogs takes how outputs are rotated from the options, or else from the
+// environment.
+func (d *daemon) setLogs(o shell.ServeOptions) error {
+	for _, setting := range []struct {
+		given *int64
+		name  string
+		parse func(string) (int64, error)
+		set   func(int64)
+	}{
+		{o.LogSize, "BERTH_LOG_SIZE", shell.ByteCount, func(n int64) { d.logLimit = n }},
+		{o.LogFiles, "BERTH_LOG_FILES", shell.FileCount, func(n int64) { d.logFiles = int(n) }},
+	} {
+		n := setting.given
+		if text := os.Getenv(setting.name); n == nil && text != "" {
+			parsed, err := setting.parse(text)
+			if err != nil {
+				return fmt.Errorf("%s: %w", setting.name, err)
+			}
+			n = &parsed
+		}
+		switch {
+		case n == nil:
+		case *n == 0:
+			setting.set(-1)
+		default:
+			setting.set(*n)
+		}
+	}
+	return nil
 }
 
 // failingStore is a store that tells when it has to be opened again.
@@ -56,6 +90,8 @@ type failingStore interface {
 
 // daemon is everything that serve runs, on one state folder.
 type daemon struct {
+	logLimit  int64 // of an output file in bytes; 0 for the default, -1 for none
+	logFiles  int   // old ones that are kept; 0 for the default, -1 for none
 	paths     home.Paths
 	log       *slog.Logger
 	environ   []string      // what processes inherit
@@ -202,7 +238,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		defer closing(&err, "remove the cgroup of the processes", cgroups.Close)
 	}
 	processes, err := launcher.Open(ctx, launcher.Options{
-		Store: st, Leases: leases, Settings: processSettings{settings}, Runner: d.runPreExec, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Lost: len(st.Health().Damage) > 0, Cgroups: cgroups, Environ: d.environ, Events: events, Logger: d.log,
+		Store: st, Leases: leases, Settings: processSettings{settings}, Runner: d.runPreExec, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Lost: len(st.Health().Damage) > 0, Cgroups: cgroups, LogLimit: d.logLimit, LogFiles: d.logFiles, Environ: d.environ, Events: events, Logger: d.log,
 	})
 	if errors.Is(err, launcher.ErrCopied) {
 		return fmt.Errorf("%w: %w: serve the original; or, where that is gone for good, let this one take its place with berth serve -adopt-copy", errCopied, err)

@@ -167,6 +167,7 @@ func program(what string) {
 		select {}
 	case "busy":
 		for { //nolint:staticcheck // it shall be busy
+		}
 	case "count": // writes numbered lines, as quickly as it can
 		for n := 1; ; n++ {
 			fmt.Printf("%012d\n", n)

@@ -2,7 +2,6 @@ package launcher
 
 import (
 	"errors"
-	"os"
 	"slices"
 
 	"berth/descriptor"
@@ -79,11 +78,11 @@ func (l *Launcher) Info(id int) (Info, error) {
 
 // logFiles are the files with what a process wrote that are there.
 func (l *Launcher) logFiles(id int) []string {
-	var list []string
-	if _, err := os.Stat(l.outputFile(id)); err == nil {
-		list = append(list, l.outputFile(id))
+	o, err := l.OpenOutput(id)
+	if err != nil {
+		return nil
 	}
-	return list
+	return o.Files()
 }
 
 // commandAgain is the arguments that a process would be started with, nil where

@@ -127,8 +127,9 @@ func program(what string) {
 		signal.Ignore(syscall.SIGTERM)
 		listen()
 		select {}
-	case "parent": // its child listens
-		cmd := exec.Command("/proc/self/exe", "program", "serve")
+	case "parent", "patron": // its child listens; that of a patron does not end when it is asked to
+		child := map[string]string{"parent": "serve", "patron": "stubborn"}[what]
+		cmd := exec.Command("/proc/self/exe", "program", child)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Start(); err != nil {
 			fmt.Println(err)

@@ -27,9 +27,10 @@ type Output struct {
 
 	rotating sync.Mutex // one rotation at a time
 
-	mu    sync.RWMutex
-	start int64   // the position of the first byte that is kept
-	sizes []int64 // of the old files, the oldest first
+	mu    sync.Mutex
+	start int64       // the position of the first byte that is kept
+	sizes []int64     // of the old files, the oldest first
+	seen  os.FileInfo // the present file, when it was looked at last
 }
 
 // NewOutput is the output in the folder of a process.
@@ -59,8 +60,8 @@ func (o *Output) unfinished() string { return o.present() + ".new" }
 
 // Files are the files that there are, the newest first.
 func (o *Output) Files() []string {
-	o.mu.RLock()
-	defer o.mu.RUnlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	list := []string{o.present()}
 	for n := range o.sizes {
 		list = append(list, o.old(n+1))
@@ -77,12 +78,26 @@ func (o *Output) base() int64 {
 	return at
 }
 
+// look looks at the present file. One that is another file than before, since
+// somebody has moved that away, has other positions. The lock is held.
+func (o *Output) look() (os.FileInfo, error) {
+	info, err := os.Stat(o.present())
+	if err != nil {
+		return nil, err
+	}
+	if o.seen != nil && !os.SameFile(o.seen, info) {
+		o.start += o.seen.Size()
+	}
+	o.seen = info
+	return info, nil
+}
+
 // Bounds are the positions of the first byte that is kept, and of the one
 // behind the last. The error wraps fs.ErrNotExist where there is no output.
 func (o *Output) Bounds() (first, end int64, err error) {
-	o.mu.RLock()
-	defer o.mu.RUnlock()
-	info, err := os.Stat(o.present())
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	info, err := o.look()
 	if err != nil {
 		return 0, 0, err
 	}
@@ -93,8 +108,12 @@ func (o *Output) Bounds() (first, end int64, err error) {
 // where what was there is not kept any more, and the beginning of the present
 // file where that was emptied. At the end the error is io.EOF.
 func (o *Output) Read(b []byte, at int64) (n int, from int64, err error) {
-	o.mu.RLock()
-	defer o.mu.RUnlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	info, err := o.look()
+	if err != nil {
+		return 0, at, err
+	}
 	at = max(at, o.start)
 	begin := o.start
 	for i, size := range o.sizes {
@@ -106,10 +125,6 @@ func (o *Output) Read(b []byte, at int64) (n int, from int64, err error) {
 			return n, at, dropEOF(err)
 		}
 		begin += size
-	}
-	info, err := os.Stat(o.present())
-	if err != nil {
-		return 0, at, err
 	}
 	if at > begin+info.Size() {
 		at = begin

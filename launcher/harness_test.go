@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -167,7 +168,8 @@ func program(what string) {
 		}
 		select {}
 	case "busy":
-		for { //nolint:staticcheck // it shall be busy
+		for n := uint64(0); ; n++ {
+			runtime.KeepAlive(n)
 		}
 	case "count": // writes numbered lines, as quickly as it can
 		for n := 1; ; n++ {

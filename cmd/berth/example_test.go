@@ -221,7 +221,7 @@ func TestListKeys(t *testing.T) {
 		{[]string{"port", "ls"}, "name min max protocol scope available active setAside", "", map[string][2]string{
 			"active": {"port state holder pid", "lease"}, "setAside": {"port reason pid command", "since"},
 		}},
-		{[]string{"ps"}, "id distribution version profile name instance pid status startedAt ports", "dir", map[string][2]string{
+		{[]string{"ps"}, "id distribution version profile name instance pid status startedAt ports", "dir restarts cpuPercent memoryBytes uptimeSeconds", map[string][2]string{
 			"ports": {"name protocol port state", "lease"},
 		}},
 		{[]string{"ls"}, "name version processes", "deployedAt profiles running", nil},

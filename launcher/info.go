@@ -88,11 +88,11 @@ func (l *Launcher) logFiles(id int) []string {
 // commandAgain is the arguments that a process would be started with, nil where
 // they cannot be told.
 func (l *Launcher) commandAgain(p Process, d definition) []string {
-	properties, err := l.processProperties(l.life, d)
+	set, err := l.properties(l.life, d)
 	if err != nil {
 		return nil
 	}
-	cmd, err := l.command(p, d, properties, nil)
+	cmd, err := l.command(p, d, set, nil)
 	if err != nil {
 		return nil
 	}

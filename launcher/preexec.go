@@ -24,7 +24,7 @@ type PreExec struct {
 	Categories []string
 
 	// Variables are what ${name} stands for in the commands: what the process is
-	// told, and its properties, secrets left out.
+	// told, its properties and the server's, secrets left out.
 	Variables map[string]string
 
 	// Output takes what the commands print.
@@ -33,7 +33,7 @@ type PreExec struct {
 
 // runPreExec runs the commands that stand before a process. If one fails, the
 // process must not start.
-func (l *Launcher) runPreExec(p Process, d definition, properties []cmdline.Property, out io.Writer) error {
+func (l *Launcher) runPreExec(p Process, d definition, set properties, out io.Writer) error {
 	if len(d.process.PreExec) == 0 {
 		return nil
 	}
@@ -45,7 +45,7 @@ func (l *Launcher) runPreExec(p Process, d definition, properties []cmdline.Prop
 		variables["java.home"] = l.JavaHome
 	}
 	_, server := l.told(p, d)
-	for _, list := range [][]cmdline.Property{server, properties} {
+	for _, list := range [][]cmdline.Property{set.server, server, set.own} {
 		for _, property := range list {
 			if !cmdline.IsHidden(property.Name) {
 				variables[property.Name] = property.Value

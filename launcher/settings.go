@@ -16,6 +16,10 @@ type Settings interface {
 	// categories, of which a later one wins.
 	ProcessProperties(ctx context.Context, categories []string) ([]Property, error)
 
+	// ServerProperties returns those of the server's own, which variables find and
+	// no process is given.
+	ServerProperties(ctx context.Context) ([]Property, error)
+
 	// Tags returns the tags that the server has.
 	Tags(ctx context.Context) ([]string, error)
 }
@@ -28,16 +32,24 @@ func (d definition) categories() []string {
 	return slices.Concat(d.distribution.Descriptor.PropertyCategories, d.process.PropertyCategories)
 }
 
-// processProperties are what a process is given by the administrator.
-func (l *Launcher) processProperties(ctx context.Context, d definition) ([]Property, error) {
+// properties are those that the administrator has set, as a process has to do with them.
+type properties struct {
+	own    []Property // that the process is given
+	server []Property // the server's, which only variables find
+}
+
+// properties are the ones for a process.
+func (l *Launcher) properties(ctx context.Context, d definition) (p properties, err error) {
 	if l.Settings == nil {
-		return nil, nil
+		return p, nil
 	}
-	properties, err := l.Settings.ProcessProperties(ctx, d.categories())
-	if err != nil {
-		return nil, fmt.Errorf("properties of process %q: %w", d.process.Name, err)
+	if p.own, err = l.Settings.ProcessProperties(ctx, d.categories()); err != nil {
+		return p, fmt.Errorf("properties of process %q: %w", d.process.Name, err)
 	}
-	return properties, nil
+	if p.server, err = l.Settings.ServerProperties(ctx); err != nil {
+		return p, fmt.Errorf("properties of the server: %w", err)
+	}
+	return p, nil
 }
 
 // tagged leaves out the targets that need a tag that the server lacks, with a

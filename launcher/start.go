@@ -57,11 +57,11 @@ func (i *incarnation) abandon() {
 // prepare makes the folder of a process and starts its command behind a gate.
 // It returns the warnings of the command line. The gate is one of a group unless that is nil. Nothing runs before the gate is opened.
 func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.Group) (*incarnation, []string, error) {
-	properties, err := l.processProperties(l.life, d)
+	set, err := l.properties(l.life, d)
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd, err := l.command(p, d, properties, h.environ())
+	cmd, err := l.command(p, d, set, h.environ())
 	switch {
 	case errors.Is(err, cmdline.ErrUnsupported):
 		return nil, nil, err
@@ -87,11 +87,11 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 	}
 	defer out.Close()
 	if len(d.process.PreExec) > 0 {
-		if err := l.runPreExec(p, d, properties, out); err != nil {
+		if err := l.runPreExec(p, d, set, out); err != nil {
 			return nil, nil, err
 		}
 		// They may have made files that the command has in it.
-		if cmd, err = l.command(p, d, properties, h.environ()); err != nil {
+		if cmd, err = l.command(p, d, set, h.environ()); err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", ErrExecRefused, err)
 		}
 	}
@@ -138,9 +138,9 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 	return i, cmd.Warnings, nil
 }
 
-// command makes arguments and environment of a process; properties are its own,
-// extra is what the environment has besides.
-func (l *Launcher) command(p Process, d definition, properties []cmdline.Property, extra []string) (cmdline.Command, error) {
+// command makes arguments and environment of a process; extra is what the
+// environment has besides.
+func (l *Launcher) command(p Process, d definition, set properties, extra []string) (cmdline.Command, error) {
 	ports, server := l.told(p, d)
 	return cmdline.Build(cmdline.Input{
 		Starter:   *d.starter,
@@ -152,8 +152,9 @@ func (l *Launcher) command(p Process, d definition, properties []cmdline.Propert
 		InjectEnv: slices.ContainsFunc(d.process.Ports, func(port descriptor.Port) bool { return port.InjectEnv }),
 		Container: containerName(l.StateID, p.ID),
 
-		ProcessProperties: properties,
+		ProcessProperties: set.own,
 		ServerProperties:  server,
+		ServerVariables:   set.server,
 		Ports:             ports,
 		Environ:           l.Environ,
 		ExtraEnv: append([]string{

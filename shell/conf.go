@@ -100,6 +100,8 @@ func (confAddCommand) page() page {
 
 A comma in a value is written \, with a backslash, which your shell may want twice or in quotes; what stands behind a comma and has no = belongs to the value before it.
 
+Properties of processes (-s p) reach each process as -D. Those of the server (-s s) are its own: variables of a descriptor find them, behind the properties of the process and what Berth tells every process, and no process is given them.
+
 With -c the properties are set in each of the categories, and only processes that name one in propertyCategories are given them. With -clear the scope and these categories, or the server's tags, hold nothing else afterwards.
 
 A value on a command line can be seen by others on this machine while the command runs: set secrets from a file, or at the prompt.`,
@@ -107,6 +109,7 @@ A value on a command line can be seen by others on this machine while the comman
 			{"conf add -p db.url=jdbc:acme,db.pool=8", "set two properties for all processes"},
 			{"conf add -p gc=G1 -c batch,report", "set one in two categories"},
 			{"conf add -p -f app.properties -clear", "replace the global ones by those of a file"},
+			{"conf add -s s -p site=main", "set one that a descriptor uses as ${site}"},
 			{"conf add -t web,linux", "give the server two tags"},
 		},
 	}

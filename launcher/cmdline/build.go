@@ -33,6 +33,10 @@ type Input struct {
 	// ServerProperties are what ServerProperties returns.
 	ServerProperties []Property
 
+	// ServerVariables are what the administrator has set for the server: variables
+	// find them, and the process is not given them. Their values may hold variables.
+	ServerVariables []Property
+
 	// Ports are the leased ports, in the order of the descriptor.
 	Ports []Port
 

@@ -94,6 +94,23 @@ func TestLookupOrder(t *testing.T) {
 			in.ProcessProperties = properties("x", "process")
 			in.ServerProperties = properties("x", "server")
 		}, "process"},
+		{"the server's facts before what is set for it", "${x}", func(in *cmdline.Input) {
+			in.ServerProperties = properties("x", "fact")
+			in.ServerVariables = properties("x", "set")
+		}, "fact"},
+		{"the process before what is set for the server", "${x}", func(in *cmdline.Input) {
+			in.ProcessProperties = properties("x", "process")
+			in.ServerVariables = properties("x", "set")
+		}, "process"},
+		{"what is set for the server before the environment", "${x}", func(in *cmdline.Input) {
+			in.ServerVariables = properties("x", "set ${y}", "y", "with ${PORT}")
+			in.Environ = []string{"x=environment"}
+			in.Ports = []cmdline.Port{{Name: "http", Number: 8080}}
+		}, "set with 8080"},
+		{"what is set for the server in a property of the process", "${y}", func(in *cmdline.Input) {
+			in.ServerVariables = properties("x", "set")
+			in.ProcessProperties = properties("y", "<${x}>")
+		}, "<set>"},
 		{"the server before the environment", "${x}", func(in *cmdline.Input) {
 			in.ServerProperties = properties("x", "server")
 			in.Environ = []string{"x=environment"}

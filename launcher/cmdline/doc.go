@@ -13,7 +13,8 @@
 //  2. the starter's named values rendered before;
 //  3. the process' own properties;
 //  4. the server's properties, the ports among them;
-//  5. the environment that the process will have.
+//  5. those that the administrator has set for the server;
+//  6. the environment that the process will have.
 //
 // The values of a starter are rendered in the order in which Corus writes them:
 // javaHome, javaCmd, vmType, <arg>, <xoption>, <option>, <property>, libDirs,
@@ -24,8 +25,8 @@
 //
 // user.dir, java.home and the server's properties are facts and stand for
 // themselves: what looks like a variable in a path is part of the path. The
-// values of the process' own properties and of the environment may hold
-// variables.
+// values of the process' own properties, of those that are set for the server and
+// of the environment may hold variables.
 //
 // # Properties
 //

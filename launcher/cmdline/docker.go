@@ -1,6 +1,7 @@
 package cmdline
 
 import (
+	"cmp"
 	"path"
 	"strconv"
 	"strings"
@@ -195,10 +196,10 @@ func dockerEnv(args []string, in *Input, s *scope) ([]string, error) {
 			return nil, err
 		}
 		switch {
-		case secret == "" && !IsHidden(name):
+		case !secret.isSome() && !IsHidden(name):
 			args = append(args, "-e", name+"="+value)
 		case name == "PATH" || name == "HOME" || strings.HasPrefix(name, "DOCKER_") || strings.HasPrefix(name, "BERTH_"):
-			return nil, exposed(of, secret) // docker run needs these for itself
+			return nil, exposed(of, cmp.Or(secret, hides(name, fromStarter))) // docker run needs these for itself
 		default:
 			if strings.IndexByte(value, 0) >= 0 {
 				return nil, problemf(ErrInvalid, "%s holds a NUL character", of)

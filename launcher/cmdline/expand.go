@@ -58,6 +58,7 @@ const (
 	fromStarter
 	fromProcess
 	fromServer
+	fromSet
 	fromEnvironment
 )
 
@@ -67,9 +68,8 @@ type variable struct {
 	source source
 	final  bool // the value stands for itself
 
-	// secret is the hidden property that the value is or was made with; empty
-	// where there is none.
-	secret string
+	// secret is the hidden property that the value is or was made with.
+	secret secret
 }
 
 // frame is a variable whose value is being expanded.
@@ -89,7 +89,7 @@ type expander struct {
 	frames  []frame
 	unknown []string
 	work    int
-	secret  string // the first hidden property that was used
+	secret  secret // the first hidden property that was used
 }
 
 func (e *expander) expand(text string) (string, error) {
@@ -185,7 +185,7 @@ func (e *expander) appendReference(out []byte, text string, refs []reference, re
 }
 
 func (e *expander) appendVariable(out []byte, name string, v variable) ([]byte, error) {
-	if e.secret == "" {
+	if !e.secret.isSome() {
 		e.secret = v.secret
 	}
 	if v.final || strings.IndexByte(v.value, '$') < 0 {

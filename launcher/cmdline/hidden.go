@@ -67,18 +67,33 @@ func escapeProperty(out *strings.Builder, text string, key bool) {
 type definition struct {
 	Property
 
-	// secret is the hidden property that its value is or is made with; empty
-	// where it has none of it.
-	secret string
+	// secret is the hidden property that its value is or is made with.
+	secret secret
 }
 
 // isHidden says whether the property itself is a hidden one.
-func (d definition) isHidden() bool { return d.secret != "" && d.secret == d.Name }
+func (d definition) isHidden() bool { return d.secret.isSome() && d.secret.name == d.Name }
 
-// exposed refuses a hidden property where everybody can see it.
-func exposed(of subject, secret string) error {
-	return problemf(ErrInvalid, "%s: it holds the hidden property %s, which must not be on a command line; have the process read it from ${corus.process.dir}/%s",
-		of, quote(secret), HiddenFile)
+// secret is a hidden property that a value is or was made with. The zero value
+// is none.
+type secret struct {
+	name   string
+	source source
+}
+
+func (s secret) isSome() bool { return s.name != "" }
+
+// exposed refuses a hidden property where everybody can see it, and says how
+// the process can have it instead.
+func exposed(of subject, secret secret) error {
+	whose, instead := "", "have the process read it from ${corus.process.dir}/"+HiddenFile
+	switch secret.source {
+	case fromSet:
+		whose, instead = " of the server", "set it for processes (conf add -s p) and "+instead
+	case fromEnvironment:
+		whose, instead = " of the environment", "have the process read it there"
+	}
+	return problemf(ErrInvalid, "%s: it holds the hidden property %s%s, which must not be on a command line; %s", of, quote(secret.name), whose, instead)
 }
 
 // hiddenOf are the definitions that go into the hidden file.
@@ -99,7 +114,7 @@ func visible(all []definition) ([]Property, error) {
 	for _, d := range all {
 		switch {
 		case d.isHidden():
-		case d.secret != "":
+		case d.secret.isSome():
 			return nil, exposed(subject{"property", d.Name}, d.secret)
 		default:
 			shown = append(shown, d.Property)

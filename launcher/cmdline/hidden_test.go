@@ -88,8 +88,17 @@ func TestHiddenIsRefusedInArguments(t *testing.T) {
 			}
 		})
 	}
+	t.Run("from the server", func(t *testing.T) {
+		in := generic("--pw=${site.password}")
+		in.ServerVariables = properties("site.password", secret)
+		want := `arg 2: it holds the hidden property "site.password" of the server, which must not be on a command line; ` +
+			`set it for processes (conf add -s p) and have the process read it from ${corus.process.dir}/.corus-process.hidden.properties`
+		if _, err := cmdline.Build(in); !errors.Is(err, cmdline.ErrInvalid) || err.Error() != want {
+			t.Errorf("got %v\nwant %s", err, want)
+		}
+	})
 	t.Run("from the environment", func(t *testing.T) {
-		if _, err := cmdline.Build(environment); !errors.Is(err, cmdline.ErrInvalid) || !strings.Contains(err.Error(), `hidden property "DB_SECRET"`) || strings.Contains(err.Error(), secret) {
+		if _, err := cmdline.Build(environment); !errors.Is(err, cmdline.ErrInvalid) || !strings.Contains(err.Error(), `hidden property "DB_SECRET" of the environment`) || strings.Contains(err.Error(), secret) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -99,6 +108,30 @@ func TestHiddenIsRefusedInArguments(t *testing.T) {
 		in.ServerProperties = cmdline.ServerProperties(cmdline.ServerInfo{Ports: in.Ports})
 		expectArgs(t, mustBuild(t, in), "echo", "8080")
 	})
+}
+
+// What is set for the server is given to no process, unless a value of its own has it.
+func TestServerVariablesAreNotGiven(t *testing.T) {
+	in := generic("${site}")
+	in.Starter.Args = append(in.Starter.Args, descriptor.Arg{ProcessProperties: true})
+	in.InjectEnv = true
+	in.ServerVariables = properties("site", "main", "site.password", "canary", "unused", "canary")
+	in.Starter.Properties = properties("where", "${site}", "db.password", "${site.password}")
+	in.Starter.Env = properties("DB_URL", "db://${site.password}@host")
+	command := mustBuild(t, in)
+	expectArgs(t, command, "echo", "main", "-Dwhere=main")
+	if !slices.Equal(command.Hidden, properties("db.password", "canary")) {
+		t.Errorf("hidden %q", command.Hidden)
+	}
+	var has []string
+	for _, entry := range command.Env {
+		if strings.Contains(entry, "canary") || strings.Contains(entry, "main") {
+			has = append(has, entry)
+		}
+	}
+	if want := []string{"DB_URL=db://canary@host", "JAVA_TOOL_OPTIONS=-Dwhere=main"}; !slices.Equal(has, want) {
+		t.Errorf("environment %q", has)
+	}
 }
 
 // Where the environment has it, a secret is on no command line.

@@ -1,6 +1,7 @@
 package cmdline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -132,9 +133,7 @@ func (s *scope) parameters(all []definition, parameters []descriptor.MagnetParam
 		if err != nil {
 			return nil, err
 		}
-		if IsHidden(written.Name) {
-			secret = written.Name
-		}
+		secret = cmp.Or(hides(written.Name, fromStarter), secret)
 		s.rendered[written.Name] = variable{value: value, source: fromStarter, final: true, secret: secret}
 		if written.System {
 			if err := checkName(of, written.Name); err != nil {

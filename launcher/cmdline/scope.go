@@ -13,8 +13,9 @@ type scope struct {
 	rendered map[string]variable // of the starter
 	process  map[string]string
 	server   map[string]string
+	set      map[string]string // of the server, by the administrator
 	environ  *environ
-	secrets  map[string]string // variables of environ to the hidden property they are made with
+	secrets  map[string]secret // variables of environ to the hidden property they are made with
 
 	starter  *descriptor.Starter
 	warned   map[string]bool // unknown variables that a warning was given of
@@ -36,8 +37,9 @@ func newScope(in *Input, env *environ) (*scope, error) {
 		rendered: make(map[string]variable),
 		process:  make(map[string]string, len(in.ProcessProperties)),
 		server:   make(map[string]string, len(in.ServerProperties)),
+		set:      make(map[string]string, len(in.ServerVariables)),
 		environ:  env,
-		secrets:  make(map[string]string),
+		secrets:  make(map[string]secret),
 		starter:  &in.Starter,
 		warned:   make(map[string]bool),
 	}
@@ -49,6 +51,9 @@ func newScope(in *Input, env *environ) (*scope, error) {
 			return nil, err
 		}
 		s.server[p.Name] = p.Value
+	}
+	for _, p := range in.ServerVariables {
+		s.set[p.Name] = p.Value
 	}
 	for _, p := range in.ProcessProperties {
 		if err := checkName(subject{"process property", p.Name}, p.Name); err != nil {
@@ -67,20 +72,27 @@ func (s *scope) find(name string) (variable, bool) {
 	if v, found := s.rendered[name]; found {
 		return v, true
 	}
-	secret := ""
-	if IsHidden(name) {
-		secret = name
-	}
 	if value, found := s.process[name]; found {
-		return variable{value: value, source: fromProcess, secret: secret}, true
+		return variable{value: value, source: fromProcess, secret: hides(name, fromProcess)}, true
 	}
 	if value, found := s.server[name]; found {
 		return variable{value: value, source: fromServer, final: true}, true
 	}
+	if value, found := s.set[name]; found {
+		return variable{value: value, source: fromSet, secret: hides(name, fromSet)}, true
+	}
 	if value, found := s.environ.lookup(name); found {
-		return variable{value: value, source: fromEnvironment, secret: cmp.Or(s.secrets[name], secret)}, true
+		return variable{value: value, source: fromEnvironment, secret: cmp.Or(s.secrets[name], hides(name, fromEnvironment))}, true
 	}
 	return variable{}, false
+}
+
+// hides is the secret that the value of a property is, by its name.
+func hides(name string, from source) secret {
+	if !IsHidden(name) {
+		return secret{}
+	}
+	return secret{name, from}
 }
 
 // subject is what a value belongs to, as errors and warnings name it.
@@ -97,9 +109,9 @@ func (s subject) String() string {
 }
 
 // taint marks a variable of the environment as made with a hidden property.
-func (s *scope) taint(name, secret string) {
-	if secret != "" {
-		s.secrets[name] = secret
+func (s *scope) taint(name string, with secret) {
+	if with.isSome() {
+		s.secrets[name] = with
 	}
 }
 
@@ -107,15 +119,15 @@ func (s *scope) taint(name, secret string) {
 // property among them is an error.
 func (s *scope) render(of subject, text string) (string, error) {
 	value, secret, err := s.renderSecret(of, text)
-	if err == nil && secret != "" {
+	if err == nil && secret.isSome() {
 		return "", exposed(of, secret)
 	}
 	return value, err
 }
 
 // renderSecret returns a value with its variables replaced, and the hidden
-// property that it is made with, empty where there is none.
-func (s *scope) renderSecret(of subject, text string) (value, secret string, err error) {
+// property that it is made with.
+func (s *scope) renderSecret(of subject, text string) (value string, with secret, err error) {
 	e := expander{find: s.find}
 	value, err = s.finish(&e, of, text)
 	return value, e.secret, err
@@ -128,7 +140,7 @@ func (s *scope) renderProperty(of subject, written Property) (Property, error) {
 		return Property{}, err
 	}
 	value, secret, err := s.renderNamed(of, name, written.Value)
-	if err == nil && secret != "" {
+	if err == nil && secret.isSome() {
 		err = exposed(of, secret)
 	}
 	return Property{Name: name, Value: value}, err
@@ -140,9 +152,7 @@ func (s *scope) renderDefinition(of subject, written Property) (d definition, er
 		return d, err
 	}
 	d.Value, d.secret, err = s.renderNamed(of, d.Name, written.Value)
-	if IsHidden(d.Name) {
-		d.secret = d.Name
-	}
+	d.secret = cmp.Or(hides(d.Name, fromStarter), d.secret)
 	return d, err
 }
 
@@ -150,7 +160,7 @@ func (s *scope) renderDefinition(of subject, written Property) (d definition, er
 // is rendered after it. A value with variables that are not known yet is kept
 // as written, and looked at again where it is used. It tells the hidden
 // property that the value is made with.
-func (s *scope) renderNamed(of subject, name, text string) (value, secret string, err error) {
+func (s *scope) renderNamed(of subject, name, text string) (value string, with secret, err error) {
 	e := expander{find: s.find, item: name}
 	value, err = s.finish(&e, of, text)
 	if err != nil || name == "" {
@@ -160,9 +170,7 @@ func (s *scope) renderNamed(of subject, name, text string) (value, secret string
 	if len(e.unknown) > 0 {
 		v.value, v.final = text, false
 	}
-	if IsHidden(name) {
-		v.secret = name
-	}
+	v.secret = cmp.Or(hides(name, fromStarter), v.secret)
 	s.rendered[name] = v
 	return value, e.secret, nil
 }
@@ -171,11 +179,7 @@ func (s *scope) renderNamed(of subject, name, text string) (value, secret string
 func (s *scope) renderProcess(of subject, written Property) (definition, error) {
 	e := expander{find: s.find, frames: []frame{{written.Name, fromProcess}}}
 	value, err := s.finish(&e, of, written.Value)
-	secret := e.secret
-	if IsHidden(written.Name) {
-		secret = written.Name
-	}
-	return definition{Property{Name: written.Name, Value: value}, secret}, err
+	return definition{Property{Name: written.Name, Value: value}, cmp.Or(hides(written.Name, fromProcess), e.secret)}, err
 }
 
 func (s *scope) finish(e *expander, of subject, text string) (string, error) {

@@ -36,6 +36,7 @@ type daemon struct {
 	binary, home string
 	pid          int
 	stamp        string // the file that process stamp writes
+	end          func() // ends its processes and it
 }
 
 // berth builds the command and returns its path.
@@ -68,7 +69,7 @@ func startDaemon(b testing.TB) *daemon {
 	}
 	d.pid = serve.Process.Pid
 	d.Client = client.New(client.Options{Socket: filepath.Join(home, "berth.sock")})
-	endLater(b, func() {
+	d.end = endLater(b, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		var failed []error
@@ -133,6 +134,16 @@ func (d *daemon) deploy(b testing.TB, text string) {
 func (d *daemon) deployTrivial(b testing.TB) {
 	b.Helper()
 	d.deploy(b, fmt.Sprintf(descriptor, trivial(b), d.stamp))
+}
+
+// startTrivial starts n trivial servers and returns when all listen.
+func (d *daemon) startTrivial(b testing.TB, n int) {
+	b.Helper()
+	if _, err := d.Exec(b.Context(), api.Exec{
+		Distribution: "bench", Version: "1.0", Profile: "bench", Name: "serve", Instances: n, WaitSeconds: patience.Seconds(),
+	}); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // run runs the command with arguments, and returns its output.

@@ -8,13 +8,17 @@ import (
 	"testing"
 	"time"
 
+	"berth/event"
 	"berth/launcher"
 	"berth/lease"
 	"berth/store/badger"
 )
 
 // inProcess is a launcher on Badger in this process, as the daemon has one.
-type inProcess struct{ *launcher.Launcher }
+type inProcess struct {
+	*launcher.Launcher
+	events *event.Log
+}
 
 func openLauncher(b testing.TB) inProcess {
 	b.Helper()
@@ -25,7 +29,8 @@ func openLauncher(b testing.TB) inProcess {
 		b.Fatal(err)
 	}
 	ctx := context.Background()
-	leases, err := lease.Open(ctx, lease.Options{Store: store, Logger: log})
+	events := event.New(event.DefaultKept, time.Now)
+	leases, err := lease.Open(ctx, lease.Options{Store: store, Events: events, Logger: log})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -33,7 +38,7 @@ func openLauncher(b testing.TB) inProcess {
 		b.Fatal(err)
 	}
 	l, err := launcher.Open(ctx, launcher.Options{
-		Store: store, Leases: leases, Home: home, Socket: filepath.Join(home, "berth.sock"), StateID: "bench", Logger: log,
+		Store: store, Leases: leases, Home: home, Socket: filepath.Join(home, "berth.sock"), StateID: "bench", Events: events, Logger: log,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -55,7 +60,7 @@ func openLauncher(b testing.TB) inProcess {
 			}
 		}
 	})
-	return inProcess{l}
+	return inProcess{l, events}
 }
 
 func (l inProcess) deploy(b testing.TB, text string) {
@@ -72,19 +77,25 @@ func (l inProcess) deploy(b testing.TB, text string) {
 // exec starts n processes of a name and returns their ports.
 func (l inProcess) exec(b testing.TB, name string, n int, wait time.Duration) []int {
 	b.Helper()
+	var ports []int
+	for _, p := range l.processes(b, name, n, wait) {
+		for _, port := range p.Ports {
+			ports = append(ports, port.Number)
+		}
+	}
+	return ports
+}
+
+// processes starts n processes of a name.
+func (l inProcess) processes(b testing.TB, name string, n int, wait time.Duration) []launcher.Process {
+	b.Helper()
 	r, err := l.Exec(b.Context(), launcher.ExecRequest{
 		Distribution: "*", Version: "*", Profile: "bench", Name: name, Instances: n, Wait: wait,
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	var ports []int
-	for _, p := range r.Processes {
-		for _, port := range p.Ports {
-			ports = append(ports, port.Number)
-		}
-	}
-	return ports
+	return r.Processes
 }
 
 func (l inProcess) killAll(b testing.TB) {

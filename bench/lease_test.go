@@ -19,8 +19,8 @@ import (
 // The ports that benchmarks may bind: probed and leased ones, and those of
 // servers that are started without Berth.
 const (
-	minPort, maxPort       = 28000, 29399
-	minRawPort, maxRawPort = 29400, 29999
+	minPort, maxPort       = 28000, 30999
+	minRawPort, maxRawPort = 31000, 31999
 )
 
 // BenchmarkLease acquires a lease and releases it, through the manager, on

@@ -45,8 +45,8 @@ var started struct {
 }
 
 // endLater has end called once: at the end of the benchmark, or when the run is
-// interrupted.
-func endLater(b testing.TB, end func()) {
+// interrupted, unless the function that it returns was called before.
+func endLater(b testing.TB, end func()) (now func()) {
 	once := sync.OnceFunc(end)
 	started.Lock()
 	defer started.Unlock()
@@ -62,6 +62,7 @@ func endLater(b testing.TB, end func()) {
 		defer started.Unlock()
 		delete(started.end, id)
 	})
+	return once
 }
 
 func endAll() {

@@ -73,6 +73,16 @@ func median[T ~int64 | ~float64](list []T) T {
 	return (list[(n-1)/2] + list[n/2]) / 2
 }
 
+// percentile is the least of a list that at least so many of a hundred do not
+// exceed; 0 of none.
+func percentile[T ~int64 | ~float64](list []T, hundredths int) T {
+	if len(list) == 0 {
+		return 0
+	}
+	list = slices.SortedFunc(slices.Values(list), cmp.Compare[T])
+	return list[max(0, (len(list)*hundredths+99)/100-1)]
+}
+
 // perSecond is the rate of n operations that took d.
 func perSecond(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }
 

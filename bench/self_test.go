@@ -24,6 +24,25 @@ func TestFigures(t *testing.T) {
 	}
 }
 
+func TestPercentile(t *testing.T) {
+	hundred := make([]float64, 100)
+	for i := range hundred {
+		hundred[i] = float64(100 - i)
+	}
+	for _, tt := range []struct {
+		list       []float64
+		hundredths int
+		want       float64
+	}{
+		{hundred, 99, 99}, {hundred, 50, 50}, {hundred, 100, 100}, {hundred, 0, 1},
+		{[]float64{3, 1, 2}, 99, 3}, {[]float64{3, 1, 2}, 50, 2}, {[]float64{7}, 99, 7}, {nil, 99, 0},
+	} {
+		if got := percentile(tt.list, tt.hundredths); got != tt.want {
+			t.Errorf("%d of a hundred in a list of %d are up to %v, not %v", tt.hundredths, len(tt.list), got, tt.want)
+		}
+	}
+}
+
 func TestFigure(t *testing.T) {
 	for v, want := range map[float64]string{
 		0: "0.00", 0.456: "0.46", 9.994: "9.99", 12.34: "12.3", 99.94: "99.9",

@@ -82,3 +82,35 @@ func TestManyEndAtOnce(t *testing.T) {
 		t.Errorf("%d descriptors were open before and %d are after", before, after)
 	}
 }
+
+// Children are watched without a thread each: more of them run than there are
+// threads, whatever the tests before have left of these.
+func TestChildrenTakeNoThreads(t *testing.T) {
+	threads := func() int {
+		entries, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	w := newWorld(t)
+	w.deploy(`<process name="sleeper"><generic profile="test"><arg value="/bin/sleep"/><arg value="600"/></generic></process>`)
+	before := threads()
+	n := before + 50
+	started, err := w.Exec(t.Context(), launcher.ExecRequest{Distribution: "demo", Version: "1.0", Profile: "test", Name: "sleeper", Instances: n})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Each of them is watched: the first and the last one are seen to end.
+	for _, p := range []launcher.Process{started.Processes[0], started.Processes[n-1]} {
+		if err := syscall.Kill(p.Identity.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		w.awaitEnded(p.ID)
+	}
+	if after := threads(); after >= n {
+		t.Errorf("%d threads while %d children run; before there were %d", after, n-2, before)
+	} else {
+		t.Logf("%d threads before, %d while %d children run", before, after, n-2)
+	}
+}

@@ -12,13 +12,17 @@ import (
 	"time"
 )
 
+// failuresAwaited is how often in a row a process may fail that is waited for:
+// it takes a second or two, and the first times it may have been too early.
+const failuresAwaited = 5
+
 // awaitListening waits until every process listens on its ports. It fails at
-// once when one of them ends.
+// once when one of them ends, or fails again and again.
 func (l *Launcher) awaitListening(ctx context.Context, units []*unit, wait time.Duration) error {
 	defer l.ports.await()()
 	return l.await(ctx, units, wait, "does not listen on", func(_ int, p Process) (bool, error) {
-		if !p.Live() {
-			return false, l.endedError(p)
+		if err := l.failedError(p); err != nil {
+			return false, err
 		}
 		return p.Status == Running && len(silent(p)) == 0, nil
 	})
@@ -29,8 +33,8 @@ func (l *Launcher) awaitListening(ctx context.Context, units []*unit, wait time.
 func (l *Launcher) awaitListeningAgain(ctx context.Context, units []*unit, before []Process, wait time.Duration) error {
 	defer l.ports.await()()
 	return l.await(ctx, units, wait, "does not listen on", func(i int, p Process) (bool, error) {
-		if !p.Live() {
-			return false, l.endedError(p)
+		if err := l.failedError(p); err != nil {
+			return false, err
 		}
 		return p.Status == Running && p.Identity != before[i].Identity && len(silent(p)) == 0, nil
 	})
@@ -123,10 +127,29 @@ func silent(p Process) []Port {
 	return slices.DeleteFunc(slices.Clone(p.Ports), func(port Port) bool { return port.State == PortListening })
 }
 
-// endedError says that a process ended while it was waited for, with the last
-// that it said.
-func (l *Launcher) endedError(p Process) error {
-	how := howEnded(p)
+// failedError says that a process that is waited for has ended, or has failed
+// so often that nobody waits for it any longer; nil if neither is the case.
+func (l *Launcher) failedError(p Process) error {
+	if !p.Live() {
+		return l.endedError(p)
+	}
+	if p.Status != Waiting || p.InARow < failuresAwaited || p.LastExit == nil {
+		return nil
+	}
+	last := p.LastExit.Reason
+	if p.LastExit.Code != nil {
+		last = fmt.Sprintf("with code %d", *p.LastExit.Code)
+	} else if p.LastExit.Signal != "" {
+		last = "by " + p.LastExit.Signal
+	}
+	return l.saying(p, fmt.Sprintf("ended %d times in a row, last %s; it is started again by itself still", p.InARow+1, last))
+}
+
+// endedError says that a process ended while it was waited for.
+func (l *Launcher) endedError(p Process) error { return l.saying(p, howEnded(p)) }
+
+// saying adds to what became of a process the last that it said.
+func (l *Launcher) saying(p Process, how string) error {
 	said, err := lastLines(l.outputFile(p.ID), 5)
 	switch {
 	case err != nil || said == "":

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"berth/descriptor"
+	"berth/launcher/cmdline"
 	"berth/proc"
 )
 
@@ -40,14 +41,14 @@ func (l *Launcher) Info(id int) (Info, error) {
 	d, err := l.definitionOf(p)
 	if err == nil {
 		info.Definition, info.WorkingDir = d.process, d.distribution.Dir
+		if again, ok := l.commandAgain(p, d); ok {
+			info.Command, info.WorkingDir = again.Args, again.Dir
+		}
 		for _, dep := range d.starter.Dependencies {
 			info.Dependencies = append(info.Dependencies, dependencyTitle(p, dep))
 		}
 	}
 	if !p.Live() || p.PID() == 0 {
-		if err == nil {
-			info.Command = l.commandAgain(p, d)
-		}
 		return info, nil
 	}
 	used, err := l.Usages([]Process{p})
@@ -63,7 +64,10 @@ func (l *Launcher) Info(id int) (Info, error) {
 		return Info{}, err
 	}
 	defer handle.Close()
-	if info.Command, err = proc.Command(p.Identity.PID); err != nil && !errors.Is(err, proc.ErrGone) {
+	switch command, err := proc.Command(p.Identity.PID); {
+	case err == nil:
+		info.Command = command
+	case !errors.Is(err, proc.ErrGone):
 		return Info{}, err
 	}
 	environ, err := proc.Environ(p.Identity.PID)
@@ -85,18 +89,15 @@ func (l *Launcher) logFiles(id int) []string {
 	return o.Files()
 }
 
-// commandAgain is the arguments that a process would be started with, nil where
-// they cannot be told.
-func (l *Launcher) commandAgain(p Process, d definition) []string {
+// commandAgain is what a process would be started as. It reports whether that
+// can be told.
+func (l *Launcher) commandAgain(p Process, d definition) (cmdline.Command, bool) {
 	set, err := l.properties(l.life, d)
 	if err != nil {
-		return nil
+		return cmdline.Command{}, false
 	}
 	cmd, err := l.command(p, d, set, nil)
-	if err != nil {
-		return nil
-	}
-	return cmd.Args
+	return cmd, err == nil
 }
 
 func dependencyTitle(p Process, dep descriptor.Dependency) string {

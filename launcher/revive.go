@@ -20,7 +20,8 @@ const (
 	longestRevival  = 30 * time.Second
 
 	// steadyRun is how long a process runs for its revivals to be counted anew,
-	// where its definition does not say: what ends after that has not failed in a row.
+	// where its definition does not say, and where it has ports on which it never
+	// listened: what ends after that has not failed in a row.
 	steadyRun = time.Minute
 )
 
@@ -88,6 +89,9 @@ func (u *unit) startAnewIfSteady(p *Process) {
 	steady := steadyRun
 	if d, err := u.l.definitionOf(*p); err == nil && d.process.MinUptime > 0 {
 		steady = d.process.MinUptime
+		if len(silent(*p)) > 0 { // it took long to fail, and was of no use
+			steady = max(steady, steadyRun)
+		}
 	}
 	if p.Status != Waiting && u.l.Now().Sub(p.StartedAt) >= steady {
 		p.InARow, p.Retries, p.Retried = 0, 0, ""

@@ -1,6 +1,7 @@
 package launcher_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"berth/launcher"
 	"berth/lease"
@@ -90,6 +92,45 @@ func TestCrashLoopStopsAtItsLimit(t *testing.T) {
 	}
 	if left := w.leases.Leases(); len(left) > 0 {
 		t.Errorf("leases %v", left)
+	}
+}
+
+// TestCrashLoopOfWhatNeverListens has a process run for longer than its definition
+// calls a good run, which it is not where it never listened on its port.
+func TestCrashLoopOfWhatNeverListens(t *testing.T) {
+	w := newWorld(t, lease.Range{Name: "http", Min: 26000, Max: 26003})
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	apps := `{"name": "apps", "version": "1.0", "apps": [{"name": "p", "script": %q, "args": ["program", "die"], "port": "http",
+		"min_uptime": 1, "max_restarts": 2}]}`
+	file := filepath.Join(t.TempDir(), "apps.json")
+	if err := os.WriteFile(file, fmt.Appendf(nil, apps, binary), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.Deploy(t.Context(), file, "apps.json"); err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.Exec(t.Context(), launcher.ExecRequest{Distribution: "apps", Version: "1.0", Profile: "default"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := w.awaitEnded(r.Processes[0].ID); p.Restarts != 2 {
+		t.Errorf("it was started again %d times: %+v", p.Restarts, p.Exit)
+	}
+}
+
+// TestWaitForACrashLoop is told of the loop long before it ends.
+func TestWaitForACrashLoop(t *testing.T) {
+	w := newWorld(t, lease.Range{Name: "http", Min: 26000, Max: 26003})
+	w.deploy(looked("p", `restart="always" maxRestarts="1000"`, `<port name="http"/>`, "die"))
+	_, err := w.Exec(t.Context(), launcher.ExecRequest{Distribution: "demo", Version: "1.0", Profile: "test", Name: "p", Wait: time.Hour})
+	if !errors.Is(err, launcher.ErrExecFailed) || !strings.Contains(err.Error(), "times in a row, last with code 7") || !strings.Contains(err.Error(), "cannot find my configuration") {
+		t.Errorf("error %v", err)
+	}
+	if p, err := w.Process(1); err != nil || !p.Live() {
+		t.Errorf("process %+v, error %v", p, err)
 	}
 }
 

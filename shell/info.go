@@ -109,8 +109,26 @@ func (s *Shell) showInfo(p api.ProcessInfo) {
 		add("restarted", policy(*q))
 		add("stopped", fmt.Sprintf("forced after %gs, %d times more", q.ShutdownTimeoutSeconds, q.MaxKillRetry))
 	}
-	add("environment", oneLine(strings.Join(p.Environment, " ")))
+	for i, names := range lines(p.Environment, 80) {
+		heading := ""
+		if i == 0 {
+			heading = "environment"
+		}
+		add(heading, oneLine(names))
+	}
 	s.out.table(t)
+}
+
+// lines are words in lines that are not wider than asked for, unless a word is.
+func lines(words []string, width int) (list []string) {
+	for _, word := range words {
+		if last := len(list) - 1; last >= 0 && len(list[last])+1+len(word) <= width {
+			list[last] += " " + word
+			continue
+		}
+		list = append(list, word)
+	}
+	return list
 }
 
 // policy says when a process is started again by itself.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,17 +31,26 @@ func accepts(p Process) bool {
 			}
 		}
 	}
-	pids := []int{p.Identity.PID}
-	if tree, err := proc.Snapshot(); err == nil {
-		pids = tree.Of(p.Identity.PID)
-	}
-	for _, pid := range pids {
+	for _, pid := range pidsOf(p) {
 		dir := filepath.Join("/proc", strconv.Itoa(pid))
 		if polls(dir, inodes) || blocksInAccept(dir, inodes) {
 			return true
 		}
 	}
 	return false
+}
+
+// isBusy reports whether a process, or a descendant of it, is at work, or would
+// be if it had a processor or its disk.
+func isBusy(p Process) bool { return slices.ContainsFunc(pidsOf(p), proc.Busy) }
+
+// pidsOf are the pids of a process and of its descendants.
+func pidsOf(p Process) []int {
+	tree, err := proc.Snapshot()
+	if err != nil {
+		return []int{p.Identity.PID}
+	}
+	return tree.Of(p.Identity.PID)
 }
 
 // polls reports whether an epoll instance of a process watches one of the inodes.

@@ -16,8 +16,9 @@ const (
 	// nothing else is said.
 	reloadWait = time.Minute
 
-	// reloadTrial is how long a new instance has to run that shows by nothing
-	// else that it is at work: it has no port of its own to bind.
+	// reloadTrial is how long a new instance has to have nothing to do that shows
+	// by nothing else that it is at work: it has no port of its own to bind. Until
+	// then it may be about to fail still, on a busy machine for longer than that.
 	reloadTrial = 2 * time.Second
 )
 
@@ -279,12 +280,18 @@ func (l *Launcher) awaitAtWork(ctx context.Context, u *unit, handed map[int][]Po
 	started := l.Now()
 	awaited := l.ports.await()
 	defer awaited()
-	err := l.await(ctx, []*unit{u}, wait, "does not listen on", func(_ int, p Process) (bool, error) {
+	failed := func(p Process) error {
 		switch {
 		case !p.Live():
-			return false, l.endedError(p)
+			return l.endedError(p)
 		case p.Status != Starting && p.Status != Running, p.InARow > 0: // started again by itself, perhaps
-			return false, fmt.Errorf("%w: %s has ended and is %s (berth logs %d)", ErrExecFailed, p.Title(), p.Status, p.ID)
+			return fmt.Errorf("%w: %s has ended and is %s (berth logs %d)", ErrExecFailed, p.Title(), p.Status, p.ID)
+		}
+		return nil
+	}
+	err := l.await(ctx, []*unit{u}, wait, "does not listen on", func(_ int, p Process) (bool, error) {
+		if err := failed(p); err != nil {
+			return false, err
 		}
 		return p.Status == Running && len(silent(p)) == 0, nil
 	})
@@ -293,13 +300,17 @@ func (l *Launcher) awaitAtWork(ctx context.Context, u *unit, handed map[int][]Po
 	}
 	tick := time.NewTicker(awaitedPause)
 	defer tick.Stop()
-	for l.Now().Sub(started) < min(reloadTrial, wait) {
+	busy := started // when it last was
+	for now := started; now.Sub(busy) < reloadTrial && now.Sub(started) < wait; now = l.Now() {
 		p := u.snapshot()
-		if p.Status != Running {
-			return l.endedError(p)
+		if err := failed(p); err != nil {
+			return err
 		}
 		if len(handed) > 0 && accepts(p) {
 			return nil
+		}
+		if isBusy(p) {
+			busy = now
 		}
 		select {
 		case <-tick.C:

@@ -29,7 +29,7 @@ A new process that ends, or does not listen in time, is stopped again; the old o
 
 With -port the processes of one name get other ports for this run, in place of the first ones of their definition, which stays as it is: all new ones start together, as many as an interval has ports, and once all listen the old ones are asked to end. With none of them listening in time nothing changes. It lasts until they are killed.
 
-A process that binds the port that it was handed listens from the first moment on; it is waited for until it accepts connections, at most two seconds.`,
+A process that binds the port that it was handed listens from the first moment on; it is waited for until it accepts connections, or has had nothing to do for two seconds.`,
 		examples: []example{
 			{"reload httpServer", "exchange the processes of one name"},
 			{"reload -d demo -v 1.0 -w 30", "those of a distribution, with 30 seconds for each to listen"},

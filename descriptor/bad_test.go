@@ -151,6 +151,8 @@ func TestParseRefuses(t *testing.T) {
 		{"volume mapping without a host's", in(`<process name="p"><docker profile="x"><volumeMapping containerVolume="/d"/></docker></process>`), `process "p": docker (profile "x"): volumeMapping: attribute "hostVolume" is missing`},
 		{"environment without a value", in(`<process name="p"><docker profile="x"><env><property name="A"/></env></docker></process>`), `process "p": docker (profile "x"): env: property "A": attribute "value" is missing`},
 		{"autoRemoveEnabled", in(`<process name="p"><docker profile="x" autoRemoveEnabled="no"/></process>`), `process "p": docker (profile "x"): attribute "autoRemoveEnabled": "no" is neither "true" nor "false"`},
+		{"a magnet file", `<magnet/>`, `this is a magnet file and not a descriptor: put it into a distribution, where attribute magnetFile of a <magnet> starter names it`},
+		{"a magnet file with its DOCTYPE", magnetStart + `<magnet/>`, `line 3: this is a magnet file and not a descriptor: put it into a distribution, where attribute magnetFile of a <magnet> starter names it`},
 		{"no magnet file", in(`<process name="p"><magnet profile="x"/></process>`), `process "p": magnet (profile "x"): attribute "magnetFile" is missing`},
 		{"vmType of two words", in(`<process name="p"><java profile="x" mainClass="M" vmType="server -Xmx1g"/></process>`), `process "p": java (profile "x"): vmType "server -Xmx1g" is more than a word: put JVM arguments into arg elements`},
 		{"vmType twice", in(`<process name="p"><java profile="x" mainClass="M" vmType="server"><vmType>client</vmType></java></process>`), `process "p": java (profile "x"): vmType is given twice: keep one`},

@@ -41,6 +41,8 @@ func (of document) open(r io.Reader) (*element, error) {
 	switch {
 	case tree.Space != "" && namespace == "":
 		return nil, invalid("root element %s: its prefix is not declared", quote(tree.FullTag()))
+	case tree.Tag == "magnet" && tree.Tag != of.root:
+		return nil, invalid("%s", of.isMagnet())
 	case tree.Tag != of.root:
 		return nil, invalid("root element %s: %s begins with <%s>", quote(tree.FullTag()), of.name, of.root)
 	case namespace != "" && !of.namespaces.MatchString(namespace):
@@ -48,6 +50,11 @@ func (of document) open(r io.Reader) (*element, error) {
 	}
 	rd := &reader{namespace: namespace, lines: lines, of: of}
 	return rd.root(tree), nil
+}
+
+// isMagnet is why a magnet file is refused where another document has to be.
+func (of document) isMagnet() string {
+	return fmt.Sprintf("this is a magnet file and not %s: put it into a distribution, where attribute magnetFile of a <magnet> starter names it", of.name)
 }
 
 // readTree makes a tree of the text of a descriptor. What encoding/xml lets
@@ -177,6 +184,8 @@ func (p *tokenPass) check(token xml.Token) error {
 // root and without a subset of its own. Nothing that it names is fetched.
 func (p *tokenPass) directive(d xml.Directive) error {
 	switch {
+	case !p.of.doctype && bytes.HasPrefix(d, []byte("DOCTYPE magnet")):
+		return p.refuse("%s", p.of.isMagnet())
 	case !p.of.doctype:
 		return p.refuse("a DOCTYPE is not accepted: remove it")
 	case p.elements > 0 || p.doctype:

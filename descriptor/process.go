@@ -26,8 +26,8 @@ type Process struct {
 	// it: 0 to 24 h, 30 s where it is left out.
 	ShutdownTimeout time.Duration
 
-	// MaxKillRetry is how many times a process that does not end is forced: 0
-	// to 1,000, 3 where it is left out.
+	// MaxKillRetry is how many times a process that was forced and does not end is
+	// forced again: 0 to 1,000, 3 where it is left out.
 	MaxKillRetry int
 
 	// DeleteOnKill says that the folder of the process goes when it is killed.

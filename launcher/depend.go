@@ -32,9 +32,14 @@ func (q *requirement) title() string {
 }
 
 // requirements are the targets of an exec and all that they depend on, each
-// once and behind what it depends on itself. A circle, and what is not there, is
-// ErrExecRefused.
-func (l *Launcher) requirements(targets []definition) ([]*requirement, error) {
+// once and behind what it depends on itself. What is for a server with other tags
+// is left out with a warning, and so is what only that depends on: there is
+// where it runs. A circle, and what is not there, is ErrExecRefused.
+func (l *Launcher) requirements(ctx context.Context, targets []definition) (_ []*requirement, warnings []string, err error) {
+	have, err := l.tags(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	all := make(map[string]*requirement)
 	add := func(q requirement) *requirement {
 		if known, ok := all[q.key()]; ok {
@@ -73,6 +78,11 @@ func (l *Launcher) requirements(targets []definition) ([]*requirement, error) {
 			if err != nil {
 				return err
 			}
+			if lacks := d.lackingTags(have); len(lacks) > 0 {
+				warnings = append(warnings, fmt.Sprintf("process %q depends on process %q (%s %s), which is for a server with %s",
+					q.process.Name, d.process.Name, d.distribution.Name, d.distribution.Version, leftOut(lacks)))
+				continue
+			}
 			on := add(requirement{definition: d, profile: profile})
 			on.needed = true
 			if err := visit(on); err != nil {
@@ -85,10 +95,10 @@ func (l *Launcher) requirements(targets []definition) ([]*requirement, error) {
 	}
 	for _, q := range asked {
 		if err := visit(q); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return ordered, nil
+	return ordered, warnings, nil
 }
 
 // dependency finds the definition that a dependency of q names.

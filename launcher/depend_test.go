@@ -1,6 +1,7 @@
 package launcher_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -132,6 +133,54 @@ func TestDependenciesThatAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// What is needed and for a server with other tags is left out with a warning, and
+// with it what only that needs; the rest starts.
+func TestDependenciesForOtherServers(t *testing.T) {
+	w := newWorld(t, lease.Range{Name: "http", Min: 26100, Max: 26109})
+	w.settings = tagSettings{"web"}
+	w.reopen()
+	w.deployAs("store", "2.0", needing("db", "serve", `process="disk"`)+needing("disk", "serve"))
+	w.deploy(strings.Replace(needing("web", "serve", `process="cache"`, `process="extra"`), "<process ", `<process tags="web" `, 1) +
+		strings.Replace(needing("cache", "serve", `distribution="store" version="2.0" process="db"`), "<process ", `<process tags="fast,web,big" `, 1) +
+		needing("extra", "serve"))
+	for _, name := range []string{"web", "*"} { // by itself, and together with what it needs
+		r, err := w.Exec(t.Context(), launcher.ExecRequest{Distribution: "demo", Version: "1.0", Profile: "test", Name: name, Wait: patience})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const says = `process "web" depends on process "cache" (demo 1.0), which is for a server with the tags fast, big, which this one lacks: left out (berth conf add -t fast,big)`
+		if !slices.Contains(r.Warnings, says) {
+			t.Errorf("warnings %q", r.Warnings)
+		}
+		got := w.names()
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"demo/extra", "demo/web"}) || len(r.Processes) != 2 {
+			t.Errorf("%v run, %d told of", got, len(r.Processes))
+		}
+		if _, err := w.Kill(t.Context(), launcher.StopRequest{Hard: true, Wait: patience}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A server that has the tags starts all of it, in order.
+	w.settings = tagSettings{"web", "fast", "big"}
+	w.reopen()
+	w.exec("web", 1)
+	if got := w.names(); !slices.Equal(got, []string{"store/disk", "store/db", "demo/cache", "demo/extra", "demo/web"}) {
+		t.Error(got)
+	}
+}
+
+// tagSettings are those of a server that has these tags and nothing else.
+type tagSettings []string
+
+func (s tagSettings) Tags(context.Context) ([]string, error) { return s, nil }
+
+func (s tagSettings) ProcessProperties(context.Context, []string) ([]launcher.Property, error) {
+	return nil, nil
+}
+
+func (s tagSettings) ServerProperties(context.Context) ([]launcher.Property, error) { return nil, nil }
 
 func TestDependencyThatDies(t *testing.T) {
 	w := newWorld(t, lease.Range{Name: "http", Min: 26100, Max: 26109})

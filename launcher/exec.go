@@ -83,10 +83,11 @@ func (l *Launcher) Exec(ctx context.Context, r ExecRequest) (ExecResult, error) 
 	if err := failpoint.Fail("exec/resolved"); err != nil {
 		return ExecResult{Warnings: warnings}, err
 	}
-	ordered, err := l.requirements(targets)
+	ordered, more, err := l.requirements(ctx, targets)
 	if err != nil {
 		return ExecResult{Warnings: warnings}, err
 	}
+	warnings = append(warnings, more...)
 	held := make([]*deployed, len(ordered))
 	for i, q := range ordered {
 		held[i] = q.distribution
@@ -240,21 +241,38 @@ func (l *Launcher) check(t definition, instances int) (warnings []string, err er
 			return nil, err
 		}
 	}
-	if most := t.process.MaxInstances; most > 0 {
-		running, err := l.Processes(Selector{Distribution: t.distribution.Name, Version: t.distribution.Version, Name: t.process.Name})
-		if err != nil {
-			return nil, err
-		}
-		if len(running)+instances > most {
-			return nil, fmt.Errorf("%w: process %q may have %d instances and %d run: %d more are too many", ErrExecRefused, t.process.Name, most, len(running), instances)
-		}
+	return warnings, l.checkMost(t, instances)
+}
+
+// checkMost refuses more instances than a process may have.
+func (l *Launcher) checkMost(t definition, instances int) error {
+	most := t.process.MaxInstances
+	if most == 0 {
+		return nil
 	}
-	return warnings, nil
+	running, err := l.Processes(Selector{Distribution: t.distribution.Name, Version: t.distribution.Version, Name: t.process.Name})
+	if err != nil {
+		return err
+	}
+	if len(running)+instances > most {
+		return fmt.Errorf("%w: process %q may have %d instances and %d run: %d more are too many", ErrExecRefused, t.process.Name, most, len(running), instances)
+	}
+	return nil
 }
 
 // launch leases the ports, starts the children behind their gates, writes all
 // of it down and opens the gates.
 func (l *Launcher) launch(ctx context.Context, r ExecRequest, targets []definition, said []string) ([]*unit, []string, error) {
+	if slices.ContainsFunc(targets, func(t definition) bool { return t.process.MaxInstances > 0 }) {
+		// Execs at once must not be too many together.
+		l.limited.Lock()
+		defer l.limited.Unlock()
+		for _, t := range targets {
+			if err := l.checkMost(t, t.instances); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
 	processes, definitions, requests := l.layOut(r, targets)
 	first := processes[0].ID
 	extra := func(more []string) store.Batch {

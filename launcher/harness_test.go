@@ -297,6 +297,10 @@ type world struct {
 	logLimit int64
 	logFiles int
 
+	killPause time.Duration
+
+	settings launcher.Settings // nil where there are none
+
 	cgroups *cgroup.Parent // of the processes; nil where they have none
 
 	mu     sync.Mutex
@@ -355,7 +359,7 @@ func (w *world) tryOpen() error {
 	}
 	w.Launcher, err = launcher.Open(ctx, launcher.Options{
 		Store: w.store, Leases: w.leases, Home: w.home, Socket: filepath.Join(w.home, "berth.sock"), StateID: w.stateID,
-		Environ: append(os.Environ(), "TEST_BINARY="+binary, "TEST_PID="+strconv.Itoa(os.Getpid())), Logger: log, KeepEnded: 5, LogLimit: w.logLimit, LogFiles: w.logFiles, Lost: w.lost, Cgroups: w.cgroups,
+		Environ: append(os.Environ(), "TEST_BINARY="+binary, "TEST_PID="+strconv.Itoa(os.Getpid())), Logger: log, KeepEnded: 5, LogLimit: w.logLimit, LogFiles: w.logFiles, KillPause: w.killPause, Settings: w.settings, Lost: w.lost, Cgroups: w.cgroups,
 	})
 	if err != nil {
 		return err

@@ -38,6 +38,7 @@ type Launcher struct {
 	outputs outputs
 
 	needing sync.Mutex // held while it is found out whether what is needed runs
+	limited sync.Mutex // held while a process starts of which there may be only so many
 
 	// succession is held while a process begins to replace another one, and
 	// while one of such a pair ends. Other ends only read it.

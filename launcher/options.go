@@ -79,6 +79,10 @@ type Options struct {
 	LogLimit int64
 	LogFiles int
 
+	// KillPause is how long a process that was forced has to be gone before it is
+	// forced again. Default: 5 s.
+	KillPause time.Duration
+
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 
@@ -119,6 +123,9 @@ func (o *Options) setDefaults() error {
 		o.LogFiles = 5
 	case o.LogFiles < 0:
 		o.LogFiles = 0
+	}
+	if o.KillPause == 0 {
+		o.KillPause = 5 * time.Second
 	}
 	if o.Now == nil {
 		o.Now = time.Now

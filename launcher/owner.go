@@ -242,6 +242,9 @@ func (u *unit) happened(ctx context.Context, e event) error {
 		}
 	}
 	u.update(func(p *Process) { p.Status = step.next })
+	if e == forceAsked || e == reforceAsked {
+		u.forced = 0 // whoever asks has it tried anew
+	}
 	switch {
 	case step.next == Stopping && (e == stopAsked || e == forceAsked):
 		u.because("stopped by request")
@@ -279,12 +282,15 @@ func (u *unit) do(a action) error {
 	case terminate:
 		sig = syscall.SIGTERM
 	case force:
-		sig, timeout = syscall.SIGKILL, 5*time.Second
+		sig, timeout = syscall.SIGKILL, u.l.KillPause
 		u.forced++
-		if u.forced > 1+retries {
+		switch {
+		case u.forced > 1+retries:
 			u.timer = nil
-			u.l.Logger.Error("a process does not end although it was killed", "process", u.snapshot().Title())
+			u.l.Logger.Error("a process does not end although it was killed", "process", u.snapshot().Title(), "times", u.forced-1)
 			return nil
+		case u.forced > 1:
+			u.l.Logger.Warn("a process has not ended and is killed again", "process", u.snapshot().Title(), "retry", u.forced-1, "of", retries)
 		}
 	default:
 		return nil

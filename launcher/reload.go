@@ -169,7 +169,7 @@ func (l *Launcher) exchange(ctx context.Context, u *unit, wait time.Duration) (n
 // is written down.
 func (l *Launcher) longestEnd(p Process) time.Duration {
 	timeout, retries := l.patience(p)
-	return timeout + time.Duration(retries+1)*5*time.Second + 30*time.Second
+	return timeout + time.Duration(retries+1)*l.KillPause + 30*time.Second
 }
 
 // giveUp stops a new process that did not come to work, so that all is as it

@@ -55,25 +55,45 @@ func (l *Launcher) properties(ctx context.Context, d definition) (p properties, 
 // tagged leaves out the targets that need a tag that the server lacks, with a
 // warning for each: they are for another server.
 func (l *Launcher) tagged(ctx context.Context, targets []definition) (kept []definition, warnings []string, err error) {
-	var have []string
-	if l.Settings != nil {
-		if have, err = l.Settings.Tags(ctx); err != nil {
-			return nil, nil, fmt.Errorf("tags of the server: %w", err)
-		}
+	have, err := l.tags(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	for _, t := range targets {
-		var lacks []string
-		for _, tag := range slices.Concat(t.distribution.Descriptor.Tags, t.process.Tags) {
-			if !slices.Contains(have, tag) && !slices.Contains(lacks, tag) {
-				lacks = append(lacks, tag)
-			}
-		}
+		lacks := t.lackingTags(have)
 		if len(lacks) == 0 {
 			kept = append(kept, t)
 			continue
 		}
-		list := strings.Join(lacks, ",")
-		warnings = append(warnings, fmt.Sprintf("process %q is for a server with the tags %s, which this one lacks: left out (berth conf add -t %s)", t.process.Name, strings.Join(lacks, ", "), list))
+		warnings = append(warnings, fmt.Sprintf("process %q is for a server with %s", t.process.Name, leftOut(lacks)))
 	}
 	return kept, warnings, nil
+}
+
+// tags are those that the server has.
+func (l *Launcher) tags(ctx context.Context) ([]string, error) {
+	if l.Settings == nil {
+		return nil, nil
+	}
+	have, err := l.Settings.Tags(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("tags of the server: %w", err)
+	}
+	return have, nil
+}
+
+// lackingTags are those of the process and of its distribution that a server with
+// these tags lacks.
+func (d definition) lackingTags(have []string) (lacks []string) {
+	for _, tag := range slices.Concat(d.distribution.Descriptor.Tags, d.process.Tags) {
+		if !slices.Contains(have, tag) && !slices.Contains(lacks, tag) {
+			lacks = append(lacks, tag)
+		}
+	}
+	return lacks
+}
+
+// leftOut ends the warning about a process for another server.
+func leftOut(lacks []string) string {
+	return fmt.Sprintf("the tags %s, which this one lacks: left out (berth conf add -t %s)", strings.Join(lacks, ", "), strings.Join(lacks, ","))
 }

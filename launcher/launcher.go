@@ -225,6 +225,7 @@ func disown(live []*unit) error {
 		}
 		u.update(func(p *Process) { p.Status, p.Again = Running, false })
 		u.because("the state folder was copied")
+		u.disowned = true
 	}
 	return nil
 }

@@ -38,6 +38,8 @@ type unit struct {
 	race   *lostRace     // why it is to move to other ports
 	unsure bool          // what a commit has done with its leases is not known
 
+	disowned bool // its record is a copy of another state folder's
+
 	// handover is the owner's too, once the process is registered.
 	handover handover
 
@@ -335,6 +337,7 @@ func (u *unit) collect(group bool) proc.Exit {
 		defer u.l.emptyCgroup(u.snapshot()) // before anything of it is looked at
 	}
 	if u.handle == nil {
+		u.endContainer(proc.Exit{})
 		return proc.Exit{}
 	}
 	if group {
@@ -352,6 +355,7 @@ func (u *unit) collect(group bool) proc.Exit {
 	if group {
 		u.awaitGroup()
 	}
+	u.endContainer(exit)
 	_ = u.handle.Close()
 	if failpoint.Planted("leak-descriptors") {
 		_, _ = unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)

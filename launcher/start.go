@@ -81,6 +81,9 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 	if err := l.writeHidden(p.ID, cmd.Hidden); err != nil {
 		return nil, nil, err
 	}
+	if err := l.forgetContainer(p.ID); err != nil {
+		return nil, nil, err
+	}
 	out, err := os.OpenFile(l.outputFile(p.ID), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, nil, err
@@ -150,7 +153,7 @@ func (l *Launcher) command(p Process, d definition, set properties, extra []stri
 		JavaHome:  l.JavaHome,
 		Instance:  p.Instance,
 		InjectEnv: slices.ContainsFunc(d.process.Ports, func(port descriptor.Port) bool { return port.InjectEnv }),
-		Container: containerName(l.StateID, p.ID),
+		Container: containerName(l.StateID, p.ID), ContainerFile: l.containerFile(p.ID),
 
 		ProcessProperties: set.own,
 		ServerProperties:  server,
@@ -191,12 +194,6 @@ func (l *Launcher) writeHidden(id int, hidden []cmdline.Property) error {
 		return nil
 	}
 	return os.WriteFile(name, cmdline.HiddenText(hidden), 0o600)
-}
-
-// containerName names the container of a process, so that those of several
-// state folders on a machine have different names.
-func containerName(state string, id int) string {
-	return "berth-" + state[:min(len(state), 8)] + "-" + strconv.Itoa(id)
 }
 
 // readMagnet reads a magnet file of the distribution.

@@ -49,8 +49,10 @@ type Input struct {
 	// Cwd is the working directory, as written; empty for UserDir.
 	Cwd string
 
-	// Container is the name of the container of a docker starter; it may be empty.
-	Container string
+	// Container is the name of the container of a docker starter, and ContainerFile
+	// where docker run writes the id of one that has no name because it stays when
+	// it has ended. Both may be empty.
+	Container, ContainerFile string
 
 	// Magnet reads the magnet file of that name, a path from UserDir where it is
 	// not absolute. It may be nil for a starter that is not of Magnet.

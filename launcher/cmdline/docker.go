@@ -28,12 +28,14 @@ func dockerArgs(in *Input, s *scope) ([]string, error) {
 		return nil, problemf(ErrInvalid, "<docker> says nothing of its container")
 	}
 	args := []string{"docker", "run"}
-	if c.AutoRemove {
+	// One that stays would be in the way of the next of its name.
+	switch {
+	case !c.AutoRemove && in.ContainerFile != "":
+		args = append(args, "--cidfile="+in.ContainerFile)
+	case c.AutoRemove && in.Container != "":
+		args = append(args, "--rm", "--name", in.Container)
+	case c.AutoRemove:
 		args = append(args, "--rm")
-		// One that stays would be in the way of the next of its name.
-		if in.Container != "" {
-			args = append(args, "--name", in.Container)
-		}
 	}
 	settings := c.Settings
 	if len(c.Ports) == 0 && !hasSetting(settings, "networkMode") {

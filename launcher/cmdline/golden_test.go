@@ -40,7 +40,7 @@ func goldenInput(t *testing.T, name string) cmdline.Input {
 			Home: "/var/lib/berth", Host: "10.0.0.1", HostName: "host", Distribution: d.Name, Version: d.Version,
 			Process: p.Name, Dir: "/var/lib/berth/processes/7", ID: 7, Profile: "test", Ports: ports,
 		}),
-		Ports: ports, Instance: 2, Container: "berth-0123abcd-7",
+		Ports: ports, Instance: 2, Container: "berth-0123abcd-7", ContainerFile: "/var/lib/berth/processes/7/container.id",
 		InjectEnv: slices.ContainsFunc(p.Ports, func(port descriptor.Port) bool { return port.InjectEnv }),
 		Environ:   []string{"PATH=/bin", "EMPTY=", "JAVA_TOOL_OPTIONS=-Xshare:auto"},
 		Jars: folders(map[string][]string{

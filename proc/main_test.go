@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) {
 		"family":    family,
 		"oldkernel": oldKernel,
 		"reuse":     reuse,
+		"tracer":    tracer,
 	}
 	if mode := os.Getenv(modeVar); mode != "" {
 		modes[mode](os.Getenv(argVar))
@@ -139,6 +141,18 @@ func family(string) {
 		fmt.Println(err)
 	}
 	fmt.Print(string(out))
+	block()
+}
+
+// tracer traces a process until its own input ends, and does not look at what becomes of that.
+func tracer(arg string) {
+	pid, _ := strconv.Atoi(arg)
+	runtime.LockOSThread()
+	if _, _, err := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid), 0, 0, 0, 0); err != 0 {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("tracing")
 	block()
 }
 

@@ -21,7 +21,8 @@ func (p *Process) Wait(ctx context.Context) (Exit, error) {
 }
 
 // Exited waits until the process has exited, with all its threads, and leaves a child unreaped: its pid, and the number of
-// its group, are not given to anybody else before Reap. It holds no operating system thread while it waits. The error is
+// its group, are not given to anybody else before Reap. A child that is traced has exited once its tracer has seen that: it
+// cannot be reaped before (ptrace(2)). It holds no operating system thread while it waits. The error is
 // ctx's, or ErrClosed when the handle is closed meanwhile.
 func (p *Process) Exited(ctx context.Context) error {
 	p.watch.Do(func() { go p.watchExit() })
@@ -45,7 +46,7 @@ func (p *Process) watchExit() {
 		p.failure = fmt.Errorf("wait for pid %d: %w", p.id.PID, ErrClosed)
 		return
 	}
-	err := p.conn.Read(func(fd uintptr) bool { return hasExited(int(fd)) })
+	err := p.conn.Read(func(fd uintptr) bool { return isOver(int(fd)) })
 	switch {
 	case err == nil, errors.Is(err, os.ErrDeadlineExceeded): // a deadline is set only once the process has exited
 	case p.closed.Load():
@@ -53,6 +54,16 @@ func (p *Process) watchExit() {
 	default:
 		p.failure = fmt.Errorf("wait for pid %d: %w", p.id.PID, err)
 	}
+}
+
+// isOver reports whether the process behind a pidfd has exited and, if it is a child, can be reaped. The pidfd becomes ready
+// once more when a tracer lets go of a child that has exited.
+func isOver(fd int) bool {
+	if !hasExited(fd) {
+		return false
+	}
+	_, err := waitChild(fd, unix.WNOWAIT)
+	return !errors.Is(err, ErrRunning)
 }
 
 // Reap collects how the process ended, and takes a child off the kernel's table, after which its pid is free. It does not

@@ -11,9 +11,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"berth/internal/require"
 	"berth/proc"
 )
 
@@ -183,6 +185,40 @@ func TestReapedByAnother(t *testing.T) {
 	}
 	if err != nil || exit != want {
 		t.Errorf("%v, %v, want %v", exit, err, want)
+	}
+}
+
+// A child that is traced when it dies cannot be reaped before its tracer knows: only then it has exited.
+func TestTracedChild(t *testing.T) {
+	c := start(t, exec.Command("cat"))
+	tracing := start(t, self("tracer", fmt.Sprint(c.pid)))
+	if said := tracing.line(t); said != "tracing" {
+		require.Missing(t, "tracing a process ("+said+")", "run the tests as root")
+	}
+	p := open(t, c.pid)
+	if err := p.Signal(unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	pidfd, err := unix.PidfdOpen(c.pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pidfd)
+	if _, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, -1); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := p.Exited(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		exit, reapErr := p.Reap()
+		t.Fatalf("it has exited while it is traced: %v; reaped as %v: %v", err, exit, reapErr)
+	}
+	if err := tracing.in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	exit, err := p.Wait(t.Context())
+	if want := (proc.Exit{Known: true, Signal: unix.SIGKILL}); err != nil || exit != want {
+		t.Errorf("it has ended by %v (%v), want %v", exit, err, want)
 	}
 }
 

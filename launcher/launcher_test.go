@@ -449,6 +449,20 @@ func TestProcessIsToldOfItsPort(t *testing.T) {
 	}
 }
 
+// Variables in values of variables are replaced until there is none, whatever
+// number of passes a descriptor asks for.
+func TestInterpolationPasses(t *testing.T) {
+	w := newWorld(t)
+	w.deploy(`<process name="p" interpolationPasses="1"><generic profile="test">
+		<arg value="${TEST_BINARY}"/><arg value="program"/><arg value="show"/><arg value="passes ${one}"/>
+		<property name="three" value="done"/><property name="two" value="$${three} ${three}"/><property name="one" value="${two}"/></generic></process>`)
+	p := w.startSome("p", 1)[0]
+	w.awaitEnded(p.ID)
+	if out := w.output(p.ID); !strings.Contains(out, "\npasses ${three} done\n") {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestSelector(t *testing.T) {
 	w := newWorld(t, tcp("http", 22290, 22299), tcp("admin", 22300, 22309))
 	w.deploy(process("web", httpPort, "idle") + process("job", `<port name="admin"/>`, "idle"))

@@ -52,6 +52,28 @@ func TestKillEndsTheWholeGroup(t *testing.T) {
 	}
 }
 
+// What does not end when it is asked to is forced after its own time, in
+// milliseconds, and not before.
+func TestShutdownTimeout(t *testing.T) {
+	w := newWorld(t, lease.Range{Name: "http", Min: 26330, Max: 26331})
+	timeout := func(name, ms string) string {
+		return strings.Replace(process(name, `<port name="http"/>`, "stubborn"), `shutdownTimeout="400"`, `shutdownTimeout="`+ms+`"`, 1)
+	}
+	w.deploy(timeout("patient", "3600000") + timeout("short", "100"))
+	patient, short := w.exec("patient", 1)[0], w.exec("short", 1)[0]
+	before := time.Now()
+	if _, err := w.Kill(t.Context(), launcher.StopRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	p := w.awaitEnded(short.ID)
+	if took := time.Since(before); p.Exit.Signal != "SIGKILL" || took < 100*time.Millisecond {
+		t.Errorf("after %v %+v", took, p.Exit)
+	}
+	if p, err := w.Process(patient.ID); err != nil || p.Status != launcher.Stopping {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
 // The folder of a process goes with it where its descriptor says so and it was
 // killed, not when it ends by itself.
 func TestDeleteOnKill(t *testing.T) {

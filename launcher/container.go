@@ -38,8 +38,12 @@ func (l *Launcher) forgetContainer(id int) error {
 	return nil
 }
 
+// noDocker is the exit code of a docker run that failed itself, docker's daemon being
+// gone for instance; see docker-run(1).
+const noDocker = 125
+
 // endContainer ends the container of a process whose docker run is gone without
-// having seen its end: it was killed, or nobody knows how it ended. Containers are
+// having seen its end: it was killed or failed, or nobody knows how it ended. Containers are
 // children of docker's own daemon and outlive docker run. It is best effort: what
 // goes wrong is logged, and what still has a port is found when that is probed.
 func (u *unit) endContainer(exit proc.Exit) {
@@ -47,7 +51,7 @@ func (u *unit) endContainer(exit proc.Exit) {
 	if u.disowned {
 		return // it is the other state folder's
 	}
-	if exit.Known && exit.Signal == 0 {
+	if exit.Known && exit.Signal == 0 && exit.Code != noDocker {
 		return // docker run ends by itself behind its container
 	}
 	d, err := l.definitionOf(p)

@@ -37,6 +37,7 @@ run)
 	container=$!
 	echo $container > "$DOCKER_LOG.$name"
 	trap 'kill $container' TERM
+	trap 'exit 125' USR1 # docker's daemon is gone
 	while kill -0 $container 2> /dev/null; do wait $container; done
 	rm -f "$DOCKER_LOG.$name" ;;
 *)
@@ -77,7 +78,11 @@ func docked(t *testing.T) (asked func() []string) {
 
 // container is a process element with a docker starter.
 func container(name, attributes, program string) string {
-	return `<process name="` + name + `" shutdownTimeout="400"><port name="http"/><docker profile="test" image="i" ` + attributes + ` command="` + program + `"/></process>`
+	timeout := "60000"
+	if program == "stubborn" {
+		timeout = "400"
+	}
+	return `<process name="` + name + `" shutdownTimeout="` + timeout + `"><port name="http"/><docker profile="test" image="i" ` + attributes + ` command="` + program + `"/></process>`
 }
 
 // No container outlives its process, however that ends, and its port comes back.
@@ -93,6 +98,11 @@ func TestContainersEndWithTheirProcess(t *testing.T) {
 		{"asked in vain, and it stays", `autoRemoveEnabled="false"`, "stubborn", (*world).killAndWait, staying},
 		{"killed from outside", "", "serve", (*world).killClient, named},
 		{"killed from outside, and it stays", `autoRemoveEnabled="false"`, "serve", (*world).killClient, staying},
+		{"docker was away", "", "serve", func(w *world, p launcher.Process) {
+			if err := syscall.Kill(p.Identity.PID, syscall.SIGUSR1); err != nil {
+				w.t.Fatal(err)
+			}
+		}, named},
 		{"killed while the daemon was away", "", "serve", func(w *world, p launcher.Process) {
 			w.close()
 			w.killClient(p)

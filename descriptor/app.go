@@ -76,6 +76,7 @@ func ParseApps(name string, text []byte) (*Distribution, error) {
 	if err != nil {
 		return nil, err
 	}
+	values = listed(values)
 	file := &table{r: &reader{}, path: "app file", values: values}
 	file.check(fileKeys, nil)
 	d := &Distribution{
@@ -117,6 +118,27 @@ func ParseApps(name string, text []byte) (*Distribution, error) {
 	}
 	d.Warnings = file.r.said()
 	return d, nil
+}
+
+// listed is a file with its list of apps, made where the file is one app by
+// itself.
+func listed(values map[string]any) map[string]any {
+	if _, alone := values["script"]; !alone || values["apps"] != nil {
+		return values
+	}
+	app := map[string]any{}
+	file := map[string]any{"apps": []any{app}}
+	for key, value := range values {
+		switch key {
+		case "version", "$schema":
+			file[key] = value
+		case "name":
+			file[key], app[key] = value, value
+		default:
+			app[key] = value
+		}
+	}
+	return file
 }
 
 // process reads an app. Its folder, where it gives none, is cwd.

@@ -172,6 +172,25 @@ func TestParseAppsWarns(t *testing.T) {
 	}
 }
 
+// A file that is one app by itself is read like a list of it.
+func TestParseLoneApp(t *testing.T) {
+	lone, err := descriptor.ParseApps("file.json", []byte(`{"name": "web", "version": "2", "script": "node", "cwd": "x", "port": "3000", "colour": 1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed, err := descriptor.ParseApps("file.json", []byte(`{"name": "web", "version": "2", "apps": [{"name": "web", "script": "node", "cwd": "x", "port": "3000", "colour": 1}]}`))
+	if err != nil || !reflect.DeepEqual(lone, listed) {
+		t.Errorf("%v\n%+v\n%+v", err, lone, listed)
+	}
+	if want := []string{`app "web": key "colour" is not known and is ignored`}; !reflect.DeepEqual(lone.Warnings, want) {
+		t.Errorf("warnings %q", lone.Warnings)
+	}
+	_, err = descriptor.ParseApps("file.toml", []byte("script = 'node'"))
+	if want := `app 1: "name" is missing or empty`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestParseAppsRefuses(t *testing.T) {
 	app := func(more string) string { return `{"apps":[{"name":"a","script":"b"` + more + `}]}` }
 	for _, tt := range []struct{ name, text, want string }{

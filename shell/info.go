@@ -60,7 +60,16 @@ func (s *Shell) idsOf(ctx context.Context, word string) (ids []int, err error) {
 	if id, err := strconv.Atoi(word); err == nil && id > 0 {
 		return []int{id}, nil
 	}
-	ps, err := s.client.Processes(ctx, api.Selector{Name: word}, true)
+	ps, err := s.processesOf(ctx, word)
+	for _, p := range ps {
+		ids = append(ids, p.ID)
+	}
+	return ids, err
+}
+
+// processesOf are the processes of a name that run, or else those that ended.
+func (s *Shell) processesOf(ctx context.Context, name string) ([]api.Process, error) {
+	ps, err := s.client.Processes(ctx, api.Selector{Name: name}, true)
 	if err != nil {
 		return nil, err
 	}
@@ -68,10 +77,7 @@ func (s *Shell) idsOf(ctx context.Context, word string) (ids []int, err error) {
 	if slices.ContainsFunc(ps, lives) {
 		ps = slices.DeleteFunc(ps, func(p api.Process) bool { return !lives(p) })
 	}
-	for _, p := range ps {
-		ids = append(ids, p.ID)
-	}
-	return ids, nil
+	return ps, nil
 }
 
 func (s *Shell) showInfo(p api.ProcessInfo) {

@@ -78,7 +78,7 @@ func TestNormalise(t *testing.T) {
 		{"a dash alone is a word", "script -", "script -- -"},
 		{"nothing behind -- is touched", "deploy -- -n --help -- x", "deploy -- -n --help -- x"},
 		{"-- without words", "port ls --", "port ls"},
-		{"a missing word", "logs", "logs: ID is missing"},
+		{"a missing word", "logs", "logs: NAME|ID is missing"},
 		{"a surplus word", "logs 1 2", "logs: unexpected word `2`"},
 		{"a surplus word of a pattern", "port del -n a b c", "did your shell expand `*`? quote it"},
 		{"a surplus word behind --", "port ls -- x", "port ls: unexpected word `x`"},

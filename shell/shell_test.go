@@ -167,7 +167,7 @@ func TestCommands(t *testing.T) {
 		{"restart of nothing named", []string{"restart"}, nil, "", "say what to restart", 2},
 		{"logs", []string{"logs", "1"}, []string{"GET /v1/processes/1/output"}, "first\nsecond\n", "", 0},
 		{"logs followed", []string{"logs", "-f", "-n", "0", "1"}, []string{"GET /v1/processes/1/output?follow=true&tail=0"}, "first\nsecond\n", "", 0},
-		{"logs of a name", []string{"logs", "x"}, nil, "", "ID: `x` is not a whole number", 2},
+		{"logs of a name", []string{"logs", "x", "-n", "3"}, []string{"GET /v1/processes?ended=true&name=x", "GET /v1/processes/1/output?tail=3"}, "first\nsecond\n", "", 0},
 		{"logs of a bad count", []string{"logs", "-n", "-3", "1"}, nil, "", "option -n: `-3` is not between 0", 2},
 
 		// The rest.

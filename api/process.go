@@ -12,6 +12,13 @@ const (
 	StatusEnded      = "ended"      // it is gone and its leases with it
 )
 
+// What the health check of a process has come to.
+const (
+	HealthChecking  = "checking"  // it has not answered yet since it was started
+	HealthHealthy   = "healthy"   // it answered
+	HealthUnhealthy = "unhealthy" // it has not answered in time, or has ceased to
+)
+
 // The state of a leased port.
 const (
 	PortLeased    = "leased"    // nobody listens on it yet
@@ -35,8 +42,13 @@ type Process struct {
 	Dir          string        `json:"dir" doc:"its folder, which holds process.out"`
 	Retries      int           `json:"retries,omitempty" doc:"how often it was started on other ports, because something else had taken one before it could listen"`
 
-	Restarts int          `json:"restarts" doc:"how often it was started again, by request and by itself"`
-	Due      time.Time    `json:"due,omitzero" doc:"when it is started again, while it waits for that"`
+	Restarts int       `json:"restarts" doc:"how often it was started again, by request and by itself"`
+	Due      time.Time `json:"due,omitzero" doc:"when it is started again, while it waits for that"`
+
+	// Of one that runs and has a health check.
+	Health       string `json:"health,omitempty" doc:"checking until it has answered once, healthy or unhealthy; absent where it is not checked"`
+	HealthReason string `json:"healthReason,omitempty" doc:"why it is not healthy, or not checked, for people"`
+
 	LastExit *ProcessExit `json:"lastExit,omitempty" doc:"how it ended before it was started again by itself"`
 
 	// Of one that is listed or shown.
@@ -64,8 +76,18 @@ type ProcessInfo struct {
 	LogFiles     []string `json:"logFiles"`
 	Dependencies []string `json:"dependencies" doc:"what has to listen before it is started"`
 
+	HealthCheck *HealthCheck `json:"healthCheck,omitempty" doc:"how it is asked how it is; absent where it is not asked"`
+
 	// What its descriptor says; absent where that is not deployed any more.
 	Policy *ProcessPolicy `json:"policy,omitempty"`
+}
+
+// HealthCheck is how a process is asked how it is.
+type HealthCheck struct {
+	URL             string  `json:"url" doc:"without a password and without its query"`
+	TimeoutSeconds  float64 `json:"timeoutSeconds" doc:"of one check"`
+	IntervalSeconds float64 `json:"intervalSeconds" doc:"between two checks"`
+	Retries         int     `json:"retries" doc:"how many fail in a row until it is unhealthy"`
 }
 
 // ProcessPolicy is how a process is looked after.

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,27 +17,28 @@ import (
 // it takes a second or two, and the first times it may have been too early.
 const failuresAwaited = 5
 
-// awaitListening waits until every process listens on its ports. It fails at
-// once when one of them ends, or fails again and again.
+// awaitListening waits until every process listens on its ports and, where it is
+// checked, answers. It fails at once when one of them ends, or fails again and
+// again.
 func (l *Launcher) awaitListening(ctx context.Context, units []*unit, wait time.Duration) error {
 	defer l.ports.await()()
 	return l.await(ctx, units, wait, "does not listen on", func(_ int, p Process) (bool, error) {
 		if err := l.failedError(p); err != nil {
 			return false, err
 		}
-		return p.Status == Running && len(silent(p)) == 0, nil
+		return p.Status == Running && len(silent(p)) == 0 && p.answers(), nil
 	})
 }
 
-// awaitListeningAgain waits until every process was started again since before
-// and listens on its ports.
+// awaitListeningAgain waits until every process was started again since before,
+// listens on its ports and answers its check.
 func (l *Launcher) awaitListeningAgain(ctx context.Context, units []*unit, before []Process, wait time.Duration) error {
 	defer l.ports.await()()
 	return l.await(ctx, units, wait, "does not listen on", func(i int, p Process) (bool, error) {
 		if err := l.failedError(p); err != nil {
 			return false, err
 		}
-		return p.Status == Running && p.Identity != before[i].Identity && len(silent(p)) == 0, nil
+		return p.Status == Running && p.Identity != before[i].Identity && len(silent(p)) == 0 && p.answers(), nil
 	})
 }
 
@@ -116,6 +118,9 @@ func late(p Process, lacking string) string {
 		}
 		ports = append(ports, port.String()+state)
 	}
+	if len(ports) == 0 && !p.answers() {
+		return fmt.Sprintf("%s is not healthy: %s", p.Title(), cmp.Or(p.HealthReason, "it was not asked yet"))
+	}
 	if len(ports) == 0 {
 		return fmt.Sprintf("%s is %s", p.Title(), p.Status)
 	}
@@ -137,9 +142,11 @@ func (l *Launcher) failedError(p Process) error {
 		return nil
 	}
 	last := p.LastExit.Reason
-	if p.LastExit.Code != nil {
+	switch {
+	case strings.HasPrefix(last, "unhealthy"): // it was asked to end
+	case p.LastExit.Code != nil:
 		last = fmt.Sprintf("with code %d", *p.LastExit.Code)
-	} else if p.LastExit.Signal != "" {
+	case p.LastExit.Signal != "":
 		last = "by " + p.LastExit.Signal
 	}
 	return l.saying(p, fmt.Sprintf("ended %d times in a row, last %s; it is started again by itself still", p.InARow+1, last))

@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -72,7 +73,7 @@ func (l *Launcher) Diagnose(ctx context.Context, s Selector) ([]Diagnosis, error
 		for _, q := range questions {
 			q.at = len(all)
 			ask = append(ask, q)
-			all = append(all, Diagnosis{Process: p, Port: q.port, URL: q.url})
+			all = append(all, Diagnosis{Process: p, Port: q.port, URL: cmp.Or(q.shown, q.url)})
 		}
 	}
 	var group errgroup.Group
@@ -93,6 +94,7 @@ type question struct {
 	port       Port
 	asked      int // the port with its prefix
 	url        string
+	shown      string // the same for people, where it differs
 	diagnostic *descriptor.Diagnostic
 }
 
@@ -122,6 +124,12 @@ func (l *Launcher) questionsOf(p Process) []question {
 				add("https", port, need.HTTPS)
 			}
 		}
+	}
+	if c, _ := l.checkOf(p); c != nil {
+		all = append(all, question{port: c.port, asked: c.port.Number, url: c.url, shown: c.shown, diagnostic: &descriptor.Diagnostic{
+			ConnectionTimeout: c.spec.Timeout, ReadTimeout: c.spec.Timeout,
+			GracePeriod: time.Duration(c.spec.Retries) * c.spec.Interval,
+		}})
 	}
 	return all
 }

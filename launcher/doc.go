@@ -33,6 +33,10 @@
 // A process that nobody has asked to end is started again where its descriptor
 // says so, at once or after a pause, for which its record says waiting (revive.go).
 //
+// A process whose definition has a health check is asked how it is, by a goroutine
+// that begins and ends with each incarnation; where it is unhealthy and its policy
+// says so, its owner has it end and start again like one that crashed (health.go).
+//
 // # Hand-over
 //
 // A port whose descriptor has a handoff is bound by the launcher between plan

@@ -18,6 +18,10 @@ type Info struct {
 	// would be started. Environment are the names of its variables, sorted.
 	Command, Environment []string
 
+	// Check is the address at which it is asked how it is, without a password;
+	// empty where it is not asked.
+	Check string
+
 	// WorkingDir is the folder that it was started in.
 	WorkingDir string
 
@@ -47,6 +51,9 @@ func (l *Launcher) Info(id int) (Info, error) {
 		for _, dep := range d.starter.Dependencies {
 			info.Dependencies = append(info.Dependencies, dependencyTitle(p, dep))
 		}
+	}
+	if c, _ := l.checkOf(p); c != nil {
+		info.Check = c.shown
 	}
 	if !p.Live() || p.PID() == 0 {
 		return info, nil

@@ -15,11 +15,12 @@ const (
 	raceLost                  // it is gone because something else had taken one of its ports
 	relapsed                  // it is gone, nobody asked it to end, and its policy has it started again
 	pauseOver                 // it has waited for that
-	lastEvent    = pauseOver
+	sickened                  // it is unhealthy, and its policy has it restarted
+	lastEvent    = sickened
 )
 
 func (e event) String() string {
-	return [...]string{"executed", "exited", "stop asked", "force asked", "restart asked", "forced restart asked", "timed out", "start failed", "race lost", "relapsed", "pause over"}[e]
+	return [...]string{"executed", "exited", "stop asked", "force asked", "restart asked", "forced restart asked", "timed out", "start failed", "race lost", "relapsed", "pause over", "sickened"}[e]
 }
 
 // action is what the owner of a process does about an event.
@@ -60,6 +61,7 @@ var machine = map[Status]map[event]step{
 		exited:       {Ended, end},
 		raceLost:     {Starting, move},
 		relapsed:     {Waiting, rest},
+		sickened:     {Restarting, terminate},
 		stopAsked:    {Stopping, terminate},
 		forceAsked:   {Stopping, force},
 		restartAsked: {Restarting, terminate},
@@ -80,6 +82,7 @@ var machine = map[Status]map[event]step{
 	},
 	Restarting: {
 		exited:       {Starting, start},
+		relapsed:     {Waiting, rest},     // it was unhealthy
 		stopAsked:    {Stopping, nothing}, // it has been asked to end, and its time runs
 		forceAsked:   {Stopping, force},
 		reforceAsked: {Restarting, force},

@@ -37,6 +37,9 @@ type unit struct {
 	forced int           // how often it was forced
 	race   *lostRace     // why it is to move to other ports
 	unsure bool          // what a commit has done with its leases is not known
+	sick   string        // why it is unhealthy, where it is restarted for that
+
+	unchecked context.CancelFunc // ends the checks of the present incarnation; nil where there are none
 
 	disowned bool // its record is a copy of another state folder's
 
@@ -50,7 +53,10 @@ type unit struct {
 
 	mu      sync.Mutex
 	process Process
-	reason  string        // why it will have ended, where that is known before
+	reason  string // why it will have ended, where that is known before
+
+	unanswered bool // the present incarnation has a check and has not answered it yet
+
 	changed chan struct{} // closed at the next change; nil while nobody waits
 }
 
@@ -243,7 +249,7 @@ func (u *unit) happened(ctx context.Context, e event) error {
 			return err
 		}
 	}
-	u.update(func(p *Process) { p.Status = step.next })
+	u.become(step.next, e)
 	if e == forceAsked || e == reforceAsked {
 		u.forced = 0 // whoever asks has it tried anew
 	}
@@ -254,6 +260,33 @@ func (u *unit) happened(ctx context.Context, e event) error {
 		u.l.ports.wake()
 	}
 	return u.do(step.do)
+}
+
+// become gives the process a status by an event. One that runs from then on is
+// checked, and one that has ceased to run is not.
+func (u *unit) become(s Status, e event) {
+	var c *check
+	var notChecked error
+	if e == executed {
+		c, notChecked = u.l.checkOf(u.snapshot())
+	} else if s != Running {
+		u.stopChecking()
+	}
+	u.update(func(p *Process) {
+		p.Status = s
+		if e == executed {
+			u.unanswered = c != nil
+		}
+		switch {
+		case c != nil:
+			p.Health = Checking
+		case notChecked != nil:
+			p.HealthReason = "not checked: " + notChecked.Error()
+		}
+	})
+	if c != nil {
+		u.startChecking(c)
+	}
 }
 
 // record makes a change of the status durable, before it is acted upon.
@@ -328,6 +361,7 @@ func (u *unit) signalGroup(sig syscall.Signal) error {
 // collect takes the exit of the incarnation that is gone. With its group, what
 // is left of that goes too.
 func (u *unit) collect(group bool) proc.Exit {
+	u.stopChecking()
 	if u.timer != nil {
 		u.timer.Stop()
 		u.timer = nil

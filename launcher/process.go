@@ -58,7 +58,7 @@ type Process struct {
 	Retries int    `json:"retries,omitempty"`
 	Retried string `json:"retried,omitempty"`
 	// Restarts is how often it was started again, by request and by itself;
-	// InARow how often by itself since it last ran for a minute.
+	// InARow how often by itself since it last started well.
 	Restarts int `json:"restarts,omitempty"`
 	InARow   int `json:"inARow,omitempty"`
 	// Due is when it is started again while it waits for that.
@@ -77,6 +77,11 @@ type Process struct {
 	EndedAt   time.Time `json:"endedAt,omitzero"`
 	// Exit is how it ended.
 	Exit *Exit `json:"exit,omitempty"`
+	// Health is what its check has come to while it runs, and HealthReason says
+	// why it is not healthy, or why it is not checked though it has a check. They
+	// are observed, not stored.
+	Health       Health `json:"-"`
+	HealthReason string `json:"-"`
 }
 
 // Port is a port that a process has leased.

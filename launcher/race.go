@@ -37,6 +37,9 @@ type lostRace struct {
 // is to be started again all the same.
 func (u *unit) whyGone(ctx context.Context) event {
 	p := u.snapshot()
+	if u.sick != "" && p.Status == Restarting {
+		return relapsed
+	}
 	if u.hasReason() || p.Status != Running && p.Status != Starting {
 		return exited // it never ran, or was asked to end
 	}

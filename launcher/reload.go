@@ -273,7 +273,8 @@ func countPorts(handed map[int][]Port) (n int) {
 
 func noExtra([]string) store.Batch { return store.Batch{} }
 
-// awaitAtWork waits until a new process listens on its ports. Those that were
+// awaitAtWork waits until a new process listens on its ports and, where it is
+// checked, answers. Ports that were
 // handed on to it listen from the first moment: where it has no others, it is
 // waited for until it accepts connections, or has run for a while.
 func (l *Launcher) awaitAtWork(ctx context.Context, u *unit, handed map[int][]Port, wait time.Duration) error {
@@ -293,7 +294,7 @@ func (l *Launcher) awaitAtWork(ctx context.Context, u *unit, handed map[int][]Po
 		if err := failed(p); err != nil {
 			return false, err
 		}
-		return p.Status == Running && len(silent(p)) == 0, nil
+		return p.Status == Running && len(silent(p)) == 0 && p.answers(), nil
 	})
 	if err != nil || countPorts(handed) < len(u.snapshot().Ports) {
 		return err

@@ -84,7 +84,8 @@ func how(x proc.Exit) string {
 }
 
 // startAnewIfSteady counts the revivals of a process anew, and the ports that
-// it lost, if it has run for long enough. One that waits does not run.
+// it lost, if it has run for long enough and, where it is checked, has answered.
+// One that waits does not run.
 func (u *unit) startAnewIfSteady(p *Process) {
 	steady := steadyRun
 	if d, err := u.l.definitionOf(*p); err == nil && d.process.MinUptime > 0 {
@@ -93,7 +94,10 @@ func (u *unit) startAnewIfSteady(p *Process) {
 			steady = max(steady, steadyRun)
 		}
 	}
-	if p.Status != Waiting && u.l.Now().Sub(p.StartedAt) >= steady {
+	u.mu.Lock()
+	unanswered := u.unanswered
+	u.mu.Unlock()
+	if p.Status != Waiting && !unanswered && u.l.Now().Sub(p.StartedAt) >= steady {
 		p.InARow, p.Retries, p.Retried = 0, 0, ""
 	}
 }
@@ -104,6 +108,9 @@ func (u *unit) rest(ctx context.Context) {
 	exit := u.exitOf(u.collect(true))
 	failpoint.At("revive/collected")
 	u.forgetReason()
+	if u.sick != "" {
+		exit.Reason, u.sick = "unhealthy: "+u.sick, ""
+	}
 	p := u.snapshot()
 	u.startAnewIfSteady(&p)
 	p.LastExit = exit

@@ -68,6 +68,11 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 	case err != nil:
 		return nil, nil, fmt.Errorf("%w: %w", ErrExecRefused, err)
 	}
+	if d.process.Health != nil {
+		if _, err := l.checkAt(cmd.Check, p, d); err != nil {
+			cmd.Warnings = append(cmd.Warnings, fmt.Sprintf("process %q: its health is not checked: %v", p.Name, err))
+		}
+	}
 	path, err := lookPath(cmd.Args[0], cmd.Env, cmd.Dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: process %q: %w", ErrExecFailed, p.Name, err)
@@ -145,7 +150,12 @@ func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.G
 // environment has besides.
 func (l *Launcher) command(p Process, d definition, set properties, extra []string) (cmdline.Command, error) {
 	ports, server := l.told(p, d)
+	check := ""
+	if d.process.Health != nil {
+		check = d.process.Health.URL
+	}
 	return cmdline.Build(cmdline.Input{
+		Check:     check,
 		Starter:   *d.starter,
 		Process:   p.Name,
 		UserDir:   d.distribution.Dir,

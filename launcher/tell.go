@@ -6,14 +6,21 @@ import (
 	"strings"
 )
 
-// tell tells what has changed of a process: its status, and who listens on its
-// ports.
+// tell tells what has changed of a process: its status, its health, and who
+// listens on its ports.
 func (l *Launcher) tell(before, now Process) {
 	if l.Events == nil {
 		return
 	}
 	if before.Status != now.Status {
 		l.tellStatus(now)
+	}
+	if before.Health != now.Health && (now.Health == Healthy || now.Health == Unhealthy) {
+		text := now.Title() + " is " + string(now.Health)
+		if now.HealthReason != "" {
+			text += ": " + now.HealthReason
+		}
+		l.Events.Add("process", string(now.Health), strconv.Itoa(now.ID), text)
 	}
 	for i, port := range now.Ports {
 		if i >= len(before.Ports) || before.Ports[i].State == port.State || before.Identity != now.Identity {

@@ -21,6 +21,11 @@ func (s *Server) getProcessInfo(_ context.Context, in *processID) (*reply[api.Pr
 	}
 	setUsage(&out.Process, info.Usage)
 	if d := info.Definition; d != nil {
+		if h := d.Health; h != nil && info.Check != "" {
+			out.HealthCheck = &api.HealthCheck{
+				URL: info.Check, TimeoutSeconds: h.Timeout.Seconds(), IntervalSeconds: h.Interval.Seconds(), Retries: h.Retries,
+			}
+		}
 		out.Policy = &api.ProcessPolicy{
 			Restart: string(d.Restart), MaxRestarts: d.MaxRestarts, ShutdownTimeoutSeconds: d.ShutdownTimeout.Seconds(),
 			MaxKillRetry: d.MaxKillRetry, DeleteOnKill: d.DeleteOnKill, MaxInstances: d.MaxInstances,

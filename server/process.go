@@ -277,6 +277,9 @@ func (s *Server) apiProcess(p launcher.Process) api.Process {
 
 		Restarts: p.Restarts,
 		Due:      p.Due,
+
+		Health:       string(p.Health),
+		HealthReason: p.HealthReason,
 	}
 	if last := p.LastExit; last != nil {
 		out.LastExit = &api.ProcessExit{ExitCode: last.Code, Signal: last.Signal, Reason: last.Reason}

@@ -27,7 +27,7 @@ type diagsCommand struct {
 
 func (diagsCommand) page() page {
 	return page{
-		long: `Asks processes how they are, on each of their ports whose descriptor has an http-diagnostic or an https-diagnostic, and reports what they answered. The daemon asks, on this host, without a proxy; the status of the answer is what counts, and redirects are not followed.
+		long: `Asks processes how they are, on each of their ports whose descriptor has an http-diagnostic or an https-diagnostic, or at the health_check_url of their app file, and reports what they answered. The daemon asks, on this host, without a proxy; the status of the answer is what counts, and redirects are not followed.
 
 A process is well if it answers with its successCode (200 where the descriptor says none). One that does not is starting within its gracePeriod (45 seconds), and failed after it. Where one failed the exit code is 1. Processes without a diagnostic are unchecked.
 

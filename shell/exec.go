@@ -32,7 +32,7 @@ func (execCommand) page() page {
 		},
 		long: `Starts processes of a distribution. All of them get the ports that their descriptor asks for, or nothing is started; what can be checked is checked before. Each is printed with its id, which ps, kill and logs take, and its ports.
 
-With -w it waits until every process listens on its ports, and fails where one does not in time. When one ends meanwhile it fails at once and shows that one's last lines; the others stay. A process without ports counts as soon as its program runs.
+With -w it waits until every process listens on its ports, and fails where one does not in time. When one ends meanwhile it fails at once and shows that one's last lines; the others stay. A process without ports counts as soon as its program runs. One with a health_check_url also has to answer there.
 
 What a process depends on is started first, unless it runs, and has to listen on its ports before the process itself is started: within a minute, or as long as -w says. If one of them does not, what was started so far stays.
 

@@ -18,7 +18,7 @@ type infoCommand struct {
 
 func (infoCommand) page() page {
 	return page{
-		long: `Shows all of a process: its status, ports with whether it listens on them, processor time and memory with its descendants, command line, folders, log files, the names of its environment variables, how often it was started again and how it ended last, what it depends on, and how its descriptor has it looked after. Values of secrets are masked.
+		long: `Shows all of a process: its status, what its health check has come to, ports with whether it listens on them, processor time and memory with its descendants, command line, folders, log files, the names of its environment variables, how often it was started again and how it ended last, what it depends on, and how its descriptor has it looked after. Values of secrets are masked.
 
 A name shows every process of that name that runs; where none runs, the last ones that ended.`,
 		examples: []example{
@@ -90,6 +90,7 @@ func (s *Shell) showInfo(p api.ProcessInfo) {
 	add("process", fmt.Sprintf("%s #%d, instance %d", oneLine(p.Name), p.ID, p.Instance))
 	add("distribution", fmt.Sprintf("%s %s, profile %s", oneLine(p.Distribution), oneLine(p.Version), oneLine(p.Profile)))
 	add("status", status(s.out, p.Status)+retries(p.Process)+waits(p.Process))
+	add("health", healthState(s.out, p))
 	add("pid", pidLine(p))
 	add("ports", portStates(s.out, p.Process))
 	if p.Status != api.StatusEnded && p.PID != 0 {
@@ -135,6 +136,21 @@ func lines(words []string, width int) (list []string) {
 		list = append(list, word)
 	}
 	return list
+}
+
+// healthState is what the health check of a process has come to, and how it is
+// asked.
+func healthState(o *output, p api.ProcessInfo) string {
+	state := strings.Trim(health(o, p.Process), " ()")
+	if p.HealthReason != "" {
+		state += behind(", ", oneLine(p.HealthReason))
+		state = strings.TrimPrefix(state, ", ")
+	}
+	if h := p.HealthCheck; h != nil {
+		state += behind("; ", fmt.Sprintf("%s every %gs, for %gs at most; unhealthy after %d failures in a row", oneLine(h.URL), h.IntervalSeconds, h.TimeoutSeconds, h.Retries))
+		state = strings.TrimPrefix(state, "; ")
+	}
+	return state
 }
 
 // policy says when a process is started again by itself.

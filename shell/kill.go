@@ -111,7 +111,7 @@ func (restartCommand) page() page {
 			"berth restart -i ID… | -op PID… | -pr RANGE:PORT [-hard] [-w [SECONDS]]",
 			"berth restart -d PATTERN -v PATTERN [-n PATTERN] [-p PATTERN] [-hard] [-w [SECONDS]]",
 		},
-		long: `Stops processes and starts them again. A process keeps its id and its ports: nothing else can get them in between. With -w the command waits until all listen again.
+		long: `Stops processes and starts them again. A process keeps its id and its ports: nothing else can get them in between. With -w the command waits until all listen again and, where they have a health_check_url, answer there.
 
 With -port the processes of one name get other ports for this run; what is deployed stays as it is. They are new processes then, with ids of their own, which are started before the old ones are asked to end: a port that cannot be had changes nothing.
 

@@ -107,8 +107,8 @@ func (s *Shell) waitedFor(ctx context.Context, sel api.Selector, tell func(strin
 	return func() { cancel(); <-gone }
 }
 
-// notListening names a process and the ports that it does not listen on; empty
-// if it listens on all.
+// notListening names a process and the ports that it does not listen on, or why it
+// is not healthy; empty if it listens on all and is.
 func notListening(p api.Process) string {
 	var ports []api.ProcessPort
 	for _, port := range p.Ports {
@@ -116,10 +116,15 @@ func notListening(p api.Process) string {
 			ports = append(ports, port)
 		}
 	}
-	if len(ports) == 0 && p.Status == api.StatusRunning {
+	ready := p.Health == "" || p.Health == api.HealthHealthy
+	if len(ports) == 0 && p.Status == api.StatusRunning && ready {
 		return ""
 	}
-	return fmt.Sprintf("%s %d", p.Name, p.ID) + behind(" on ", portList(ports))
+	text := fmt.Sprintf("%s %d", p.Name, p.ID) + behind(" on ", portList(ports))
+	if len(ports) == 0 && !ready {
+		text += ", which is not healthy" + behind(": ", p.HealthReason)
+	}
+	return text
 }
 
 // notEnded names a process that is there.

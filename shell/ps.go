@@ -63,6 +63,8 @@ func (psCommand) page() page {
 
 (retry N) after a status says that the process was started again on other ports: something else had taken one of its ports before it could listen. -a shows what that was; port ls shows the port set aside. It is tried three times.
 
+(healthy), (unhealthy) and (checking) tell what the health check of its app file has come to; checking is one that has not answered yet since it was started. info tells why.
+
 A process that is waiting has ended and is started again by itself, as its descriptor says (restart, maxRestarts): at once the first time, then after pauses that grow to half a minute. It keeps its ports meanwhile. kill ends it, restart starts it now.
 
 Options that select hold together. An id that is not there is an error with exit code 4; a pattern that matches nothing is none.`,
@@ -107,7 +109,7 @@ func processTable(o *output, ps []api.Process, ports, ended, long bool) table {
 	for _, p := range ps {
 		row := []string{
 			oneLine(p.Distribution), oneLine(p.Version), oneLine(p.Profile), oneLine(p.Name),
-			strconv.Itoa(p.ID), orNoNumber(p.PID), status(o, p.Status) + retries(p),
+			strconv.Itoa(p.ID), orNoNumber(p.PID), status(o, p.Status) + retries(p) + health(o, p),
 		}
 		if long {
 			row = append(row, cpu(p), memory(p), uptime(p), strconv.Itoa(p.Restarts))
@@ -147,6 +149,20 @@ func retries(p api.Process) string {
 		return ""
 	}
 	return fmt.Sprintf(" (retry %d)", p.Retries)
+}
+
+// health is what the check of a process has come to, where it has one.
+func health(o *output, p api.Process) string {
+	switch p.Health {
+	case "":
+		return ""
+	case api.HealthHealthy:
+		return " (" + o.good(p.Health) + ")"
+	case api.HealthUnhealthy:
+		return " (" + o.bad(p.Health) + ")"
+	default:
+		return " (" + o.odd(oneLine(p.Health)) + ")"
+	}
 }
 
 // portStates are the ports of a process with what became of them.

@@ -23,7 +23,7 @@ func (reloadCommand) page() page {
 			"berth reload -i ID… | -op PID… | -pr RANGE:PORT [-w [SECONDS]]",
 			"berth reload -d PATTERN -v PATTERN [-n PATTERN] [-p PATTERN] [-w [SECONDS]]",
 		},
-		long: `Exchanges processes for new ones, one after the other: a new process is started on ports of its own, and once it listens the old one is asked to end and its ports come back. So one free port in each range is enough for any number of instances. The new process has an id of its own and the instance number of the one that it replaces. A port with handoff="listen" stays the same: its socket is handed to the new process as well, and no connection is lost.
+		long: `Exchanges processes for new ones, one after the other: a new process is started on ports of its own, and once it listens, and answers at its health_check_url where it has one, the old one is asked to end and its ports come back. So one free port in each range is enough for any number of instances. The new process has an id of its own and the instance number of the one that it replaces. A port with handoff="listen" stays the same: its socket is handed to the new process as well, and no connection is lost.
 
 A new process that ends, or does not listen in time, is stopped again; the old one stays, and so do those that would have come after it. A process that cannot have a new one beside it, because no port is free or its maxInstances is reached, is restarted instead, and a warning says so.
 

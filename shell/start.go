@@ -41,6 +41,8 @@ func (startCommand) page() page {
 		},
 		long: `Starts a command in the background and looks after it. kill, restart, reload and logs take its NAME. Each instance has the ports in its environment: PORT is the first, and PM2_INSTANCE_ID and NODE_APP_INSTANCE its number. A port 3000 is got or refused; 3000-3003 gives four instances one each; auto:5000-5100 gives each the first that is free.
 
+-health is an address such as 'http://localhost:${PORT}/health', which has to be on one of its ports. It is asked for every 30 seconds; a status below 400 is a good answer. -w waits for the first one, ps shows what comes of it, and after three failures in a row the process is restarted unless -restart says never. An app file can say more: health_check_interval, health_check_timeout and health_check_retries.
+
 A command in quotes, "node server.js", is parted into words. What is started is kept as a distribution of that name and the version started: once it has ended the same name can be started with another command.
 
 With an app file, which ends in .json, .yaml, .yml or .toml, all of its apps are started, each with its instances. The file is deployed before, in place of what it was if nothing of that runs.`,

@@ -16,7 +16,7 @@ type statusCommand struct {
 
 func (statusCommand) page() page {
 	return page{
-		long: `Shows on one screen how things are: the daemon, whether disk and store are well, how many processes there are of each status, and how full each range is. doctor says more of disk and store, ps and port ls of the others.`,
+		long: `Shows on one screen how things are: the daemon, whether disk and store are well, how many processes there are of each status and how many are unhealthy, and how full each range is. doctor says more of disk and store, ps and port ls of the others.`,
 		examples: []example{
 			{"status", "see how things are"},
 			{"status -o json", "the same as JSON"},
@@ -30,6 +30,7 @@ type overview struct {
 	UptimeSeconds int64            `json:"uptimeSeconds"`
 	Health        *api.Health      `json:"health,omitempty"`
 	Processes     map[string]int   `json:"processes"`
+	Unhealthy     int              `json:"unhealthy"`
 	Ranges        []rangeOccupancy `json:"ranges"`
 }
 
@@ -59,6 +60,9 @@ func (c *statusCommand) run(ctx context.Context, s *Shell) error {
 	}
 	for _, p := range ps {
 		o.Processes[p.Status]++
+		if p.Health == api.HealthUnhealthy {
+			o.Unhealthy++
+		}
 	}
 	ranges, err := s.client.Ranges(ctx, "")
 	if err != nil {
@@ -80,7 +84,7 @@ func (s *Shell) showOverview(o overview) {
 		{"state", oneLine(d.Home)},
 		{"socket", oneLine(d.Socket)},
 		{"health", s.healthLine(o.Health)},
-		{"processes", s.statusLine(o.Processes)},
+		{"processes", s.statusLine(o)},
 	}}
 	s.out.table(t)
 	if len(o.Ranges) == 0 {
@@ -116,8 +120,9 @@ func (s *Shell) healthLine(h *api.Health) string {
 	return s.out.good("all is well") + fmt.Sprintf(", %s of disk available", mebibytes(h.Available))
 }
 
-// statusLine counts the processes of each status.
-func (s *Shell) statusLine(count map[string]int) string {
+// statusLine counts the processes of each status, and the unhealthy ones.
+func (s *Shell) statusLine(o overview) string {
+	count := o.Processes
 	var all []string
 	known := []string{api.StatusRunning, api.StatusStarting, api.StatusStopping, api.StatusRestarting}
 	for name := range count {
@@ -134,7 +139,11 @@ func (s *Shell) statusLine(count map[string]int) string {
 	if len(all) == 0 {
 		return "none"
 	}
-	return strings.Join(all, ", ")
+	line := strings.Join(all, ", ")
+	if o.Unhealthy > 0 {
+		line += ", of which " + s.out.bad(fmt.Sprintf("%d unhealthy", o.Unhealthy))
+	}
+	return line
 }
 
 // span is a time for people, in its two largest units: 2h 15m.

@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 
 // serverMain is a trivial HTTP server: server [PORT]. Without an argument it
 // takes the port of the variable PORT. It answers with its port and the
-// arguments after it, on IPv4 loopback.
+// arguments after it, on IPv4 loopback. /health answers 503 while the file of
+// the variable ILL is there.
 func serverMain() {
 	port, rest := os.Getenv("PORT"), []string(nil)
 	if len(os.Args) > 1 {
@@ -43,7 +44,10 @@ func serverMain() {
 	fmt.Println("listening on", port)
 	srv := &http.Server{
 		ReadHeaderTimeout: time.Minute,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := os.Stat(os.Getenv("ILL")); err == nil && r.URL.Path == "/health" {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
 			fmt.Fprintln(w, "port", port, rest)
 		}),
 	}

@@ -49,6 +49,10 @@ type Input struct {
 	// Cwd is the working directory, as written; empty for UserDir.
 	Cwd string
 
+	// Check is the address at which the process is asked how it is, as written; it
+	// may be empty.
+	Check string
+
 	// Container is the name of the container of a docker starter, and ContainerFile
 	// where docker run writes the id of one that has no name because it stays when
 	// it has ended. Both may be empty.
@@ -79,6 +83,9 @@ type Command struct {
 
 	// Dir is the working directory, absolute.
 	Dir string
+
+	// Check is the address at which the process is asked how it is.
+	Check string
 
 	// Hidden are the properties whose values are in none of Args and Warnings,
 	// for the file HiddenFile in the process' folder.
@@ -171,7 +178,11 @@ func build(in *Input) (Command, error) {
 	if cwd, err = s.render(subject{kind: "cwd"}, cwd); err != nil {
 		return Command{}, err
 	}
-	command := Command{Args: args, Dir: path.Clean(in.UserDir), Hidden: hiddenOf(s.given), Warnings: append(s.warnings, warnings...)}
+	check, err := s.render(subject{kind: "health_check_url"}, in.Check)
+	if err != nil {
+		return Command{}, err
+	}
+	command := Command{Args: args, Check: check, Dir: path.Clean(in.UserDir), Hidden: hiddenOf(s.given), Warnings: append(s.warnings, warnings...)}
 	if cwd != "" {
 		command.Dir = absolute(in.UserDir, cwd)
 		env.set("PWD", command.Dir)

@@ -62,7 +62,7 @@ func TestHealthCheck(t *testing.T) {
 	}
 	select {
 	case r := <-started:
-		t.Errorf("it did not wait: %v", r)
+		t.Fatalf("it did not wait: %v", r)
 	default:
 	}
 	cure()

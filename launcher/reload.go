@@ -274,9 +274,9 @@ func countPorts(handed map[int][]Port) (n int) {
 func noExtra([]string) store.Batch { return store.Batch{} }
 
 // awaitAtWork waits until a new process listens on its ports and, where it is
-// checked, answers. Ports that were
-// handed on to it listen from the first moment: where it has no others, it is
-// waited for until it accepts connections, or has run for a while.
+// checked, answers. Ports that were handed on to it listen from the first
+// moment: where it has no others, it is waited for until it accepts connections,
+// or has had nothing to do for reloadTrial.
 func (l *Launcher) awaitAtWork(ctx context.Context, u *unit, handed map[int][]Port, wait time.Duration) error {
 	started := l.Now()
 	awaited := l.ports.await()

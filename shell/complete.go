@@ -267,7 +267,9 @@ func (s *Shell) named(ctx context.Context, kind, last, distribution string) []Ca
 	case "protocol":
 		return []Candidate{{"tcp", ""}, {"udp", ""}}
 	case "named":
-		return append(s.runningNames(ctx), Candidate{"all", "all processes"})
+		return append(s.processNames(ctx, false), Candidate{"all", "all processes"})
+	case "known":
+		return append(s.processNames(ctx, true), s.processIDs(ctx, "known")...)
 	case "file":
 		if s.foreign {
 			s.forFile = true
@@ -287,8 +289,8 @@ func (s *Shell) named(ctx context.Context, kind, last, distribution string) []Ca
 			distribution = ""
 		}
 		return s.distributionNames(ctx, kind, distribution)
-	case "id", "pid", "ended":
-		return s.processNames(ctx, kind)
+	case "id", "pid":
+		return s.processIDs(ctx, kind)
 	}
 	return nil
 }
@@ -388,9 +390,10 @@ func (s *Shell) distributionNames(ctx context.Context, kind, distribution string
 	return all
 }
 
-// runningNames are the names of the processes that run.
-func (s *Shell) runningNames(ctx context.Context) []Candidate {
-	ps, err := s.client.Processes(ctx, api.Selector{}, false)
+// processNames are the names of the processes that run, or of those that have
+// ended too.
+func (s *Shell) processNames(ctx context.Context, ended bool) []Candidate {
+	ps, err := s.client.Processes(ctx, api.Selector{}, ended)
 	if err != nil {
 		return nil
 	}
@@ -402,8 +405,10 @@ func (s *Shell) runningNames(ctx context.Context) []Candidate {
 	return all
 }
 
-func (s *Shell) processNames(ctx context.Context, kind string) []Candidate {
-	ps, err := s.client.Processes(ctx, api.Selector{}, kind == "ended")
+// processIDs are the ids or the pids of the processes that run; with "known" the
+// ids of those that have ended too.
+func (s *Shell) processIDs(ctx context.Context, kind string) []Candidate {
+	ps, err := s.client.Processes(ctx, api.Selector{}, kind == "known")
 	if err != nil {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 type infoCommand struct {
-	Process string `arg:"" name:"name|id" complete:"ended" help:"id or name of the process; a name is a pattern"`
+	Process string `arg:"" name:"name|id" complete:"known" help:"id or name of the process; a name is a pattern"`
 	outputOption
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 type logsCommand struct {
-	Process string     `arg:"" name:"name|id" complete:"ended" help:"id or name of the process; a name is a pattern"`
+	Process string     `arg:"" name:"name|id" complete:"known" help:"id or name of the process; a name is a pattern"`
 	Follow  bool       `short:"f" help:"go on with what is written until the process ended"`
 	Lines   *lineCount `short:"n" placeholder:"N" help:"begin with the last N lines"`
 }

@@ -16,6 +16,8 @@ import (
 	"berth/api"
 	"berth/client"
 	"berth/home"
+	"berth/store"
+	"berth/store/badger"
 )
 
 // paths are those of a daemon in a folder.
@@ -298,6 +300,52 @@ func TestServeStoreFails(t *testing.T) {
 		t.Errorf("the daemon ended with %v", err)
 	}
 	start(t, dir) // everything was given up
+}
+
+// A store that is still another process' is waited for, as long as for the folder.
+func TestServeAwaitsStore(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "store")
+	holder, err := badger.Open(path, badger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusals := 0
+	awaiting := func(d *daemon) {
+		open := d.openStore
+		d.openStore = func(dir string, log *slog.Logger) (failingStore, error) {
+			st, err := open(dir, log)
+			if errors.Is(err, store.ErrLocked) {
+				if refusals++; refusals == 2 {
+					if err := holder.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			return st, err
+		}
+	}
+	start(t, dir, awaiting)
+	if refusals != 2 {
+		t.Errorf("the store was refused %d times, want twice", refusals)
+	}
+}
+
+// It is not waited for for ever.
+func TestServeStoreInUse(t *testing.T) {
+	dir := t.TempDir()
+	holder, err := badger.Open(filepath.Join(dir, "store"), badger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = refused(t, dir, func(d *daemon) { d.lockLimit = 0 })
+	if !errors.Is(err, store.ErrLocked) {
+		t.Errorf("the daemon ended with %v, want %v", err, store.ErrLocked)
+	}
+	if err := holder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	start(t, dir)
 }
 
 func TestServeRefused(t *testing.T) {

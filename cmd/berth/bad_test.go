@@ -335,7 +335,7 @@ func badProcesses() []badCase {
 		{"restart of no id", words("restart -i 99"), 4, "99"},
 		{"restart of one and no id", words("restart -i 1 99"), 4, "99"},
 		{"logs of no id", words("logs 99"), 4, "99"},
-		{"logs of a name", words("logs httpServer"), 2, "`httpServer` is not a whole number"},
+		{"logs of a bad count of lines", words("logs 1 -n many"), 2, "many"},
 		{"logs of nothing", words("logs"), 2, "missing"},
 		{"undeploy of what runs", words("undeploy -d demo -v 1.0"), 1, "demo 1.0"},
 		{"undeploy of all while one runs", words("undeploy -d * -v *"), 1, "demo 1.0"},

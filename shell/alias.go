@@ -80,7 +80,7 @@ func (s *Shell) aliased(name, line string) ([]string, error) {
 	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" || name[0] == '-' {
 		return nil, &UsageError{Text: fmt.Sprintf("option -n: %s: letters, digits, '.', '_' and '-' may be in it", quote(name))}
 	}
-	if s.grammar.isCommand(name) {
+	if s.grammar().isCommand(name) {
 		return nil, &UsageError{Text: fmt.Sprintf("option -n: %s is a command: take another name", name)}
 	}
 	words, err := split(line, nil)
@@ -94,8 +94,8 @@ func (s *Shell) aliased(name, line string) ([]string, error) {
 		return nil, &UsageError{Text: fmt.Sprintf("option -c: %s cannot stand for itself", name)}
 	}
 	words = s.unalias(words)
-	if !s.grammar.isCommand(words[0]) {
-		_, err := s.grammar.table.normalise(words)
+	if !s.grammar().isCommand(words[0]) {
+		_, err := s.grammar().table.normalise(words)
 		return nil, err
 	}
 	return words, nil

@@ -48,7 +48,7 @@ func (s *Shell) Complete(ctx context.Context, line string) []Candidate {
 // completeWords does the work of Complete for a line that is parted already.
 func (s *Shell) completeWords(ctx context.Context, words []string, last string) []Candidate {
 	words = s.unalias(withoutProgram(words))
-	node := s.grammar.model
+	node := s.grammar().model
 	for len(words) > 0 && len(node.Children) > 0 {
 		if isOption(words[0]) {
 			words = words[1:]
@@ -64,16 +64,16 @@ func (s *Shell) completeWords(ctx context.Context, words []string, last string) 
 		return s.commandsOf(node, last)
 	}
 	if len(node.Positional) > 0 && node.Positional[0].Tag.Get("complete") == "line" {
-		if inner := lineWithin(s.grammar.command(pathOf(node)), words); len(inner) > 0 {
+		if inner := lineWithin(s.grammar().command(pathOf(node)), words); len(inner) > 0 {
 			return s.completeWords(ctx, inner, last)
 		}
 	}
 	kind, option := "", ""
-	switch flag := openFlag(s.grammar, node, words); {
+	switch flag := openFlag(s.grammar(), node, words); {
 	case strings.HasPrefix(last, "-"):
 		// A value joined to its option: --output=js.
 		name, value, ok := strings.Cut(last, "=")
-		if flag = flagOf(s.grammar, node, name); !ok || flag == nil {
+		if flag = flagOf(s.grammar(), node, name); !ok || flag == nil {
 			return optionsOf(node, last)
 		}
 		option, last = name+"=", value
@@ -86,14 +86,14 @@ func (s *Shell) completeWords(ctx context.Context, words []string, last string) 
 		case "command":
 			return s.manNames(words, last)
 		case "line":
-			return s.commandsOf(s.grammar.model, last)
+			return s.commandsOf(s.grammar().model, last)
 		}
 	default:
 		return optionsOf(node, last)
 	}
 	ctx, cancel := context.WithTimeout(client.WithoutStart(ctx), askLimit)
 	defer cancel()
-	all := matching(s.named(ctx, kind, last, distributionOf(s.grammar, node, words)), last)
+	all := matching(s.named(ctx, kind, last, distributionOf(s.grammar(), node, words)), last)
 	for i := range all {
 		all[i].Value = option + all[i].Value
 	}
@@ -182,7 +182,7 @@ func (s *Shell) commandsOf(node *kong.Node, last string) []Candidate {
 	for _, child := range node.Children {
 		all = append(all, Candidate{child.Name, child.Help})
 	}
-	if node == s.grammar.model {
+	if node == s.grammar().model {
 		for _, name := range slices.Sorted(maps.Keys(s.aliases)) {
 			all = append(all, Candidate{name, joined(s.aliases[name])})
 		}
@@ -192,7 +192,7 @@ func (s *Shell) commandsOf(node *kong.Node, last string) []Candidate {
 }
 
 func (s *Shell) manNames(words []string, last string) []Candidate {
-	node := s.grammar.node(words)
+	node := s.grammar().node(words)
 	if node == nil {
 		return nil
 	}

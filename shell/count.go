@@ -41,7 +41,7 @@ func (c *countCommand) run(ctx context.Context, s *Shell) error {
 	n := 0
 	out, before := s.out, s.count
 	s.out, s.count = newOutput(io.Discard, false, false), &n
-	err := s.grammar.run(ctx, s, withoutProgram(c.Line))
+	err := s.run(ctx, withoutProgram(c.Line))
 	s.out, s.count = out, before
 	if err != nil {
 		return err

@@ -50,6 +50,6 @@ func Described() []Description {
 
 // Parses reads a line and does not run it.
 func (s *Shell) Parses(words []string) error {
-	_, err := s.grammar.parse(words)
+	_, err := parse(words)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -16,8 +17,7 @@ import (
 // before it; pattern, that * is any run of characters;
 // needed, that the option must be given; complete, what the prompt proposes.
 type commands struct {
-	Help    bool   `short:"h" help:"show the help of the command"`
-	Cluster string `placeholder:"HOST,…" hosts:"*" help:"do it on these hosts of the cluster; without HOST on all"`
+	Globals globals `embed:""`
 
 	Archive   archiveCommand   `cmd:"" help:"keep properties, tags, ranges and exec configurations under a revision"`
 	Unarchive unarchiveCommand `cmd:"" help:"bring properties, tags, ranges and exec configurations of a revision back"`
@@ -52,61 +52,77 @@ type commands struct {
 	Stop     stopCommand     `cmd:"" help:"end the daemon; processes go on"`
 }
 
+// globals are the options of every command.
+type globals struct {
+	Help    bool   `short:"h" help:"show the help of the command"`
+	Cluster string `placeholder:"HOST,…" hosts:"*" help:"do it on these hosts of the cluster; without HOST on all"`
+}
+
 // runner is what every command of the grammar is.
 type runner interface {
 	run(ctx context.Context, s *Shell) error
 	page() page
 }
 
-// grammar reads lines.
+// grammar reads lines. It has all commands, or one of them: reading the struct
+// of all takes as long as everything else that a short command does.
 type grammar struct {
-	model *kong.Node
-	table *command
-	fresh *parser // nil once a line was read with it
+	globals *globals
+	kong    *kong.Kong
+	model   *kong.Node
+	table   *command
 }
 
+// newGrammar makes the grammar of all commands.
 func newGrammar() *grammar {
-	p := newParser()
-	return &grammar{model: p.kong.Model.Node, table: tableOf(p.kong.Model.Node, nil), fresh: p}
+	all := new(commands)
+	return grammarOf(&all.Globals, all)
 }
 
-// parser is kong with the struct that it fills.
-type parser struct {
-	commands commands
-	kong     *kong.Kong
-}
-
-func newParser() *parser {
-	p := new(parser)
-	p.kong = kong.Must(&p.commands, kong.Name("berth"), kong.NoDefaultHelp())
-	return p
-}
-
-// parser returns a parser that no command in progress uses: a script runs
-// commands while it is one. Making one is most of what a short command costs.
-func (g *grammar) parser() *parser {
-	if p := g.fresh; p != nil {
-		g.fresh = nil
-		return p
+// grammarFor makes the grammar of the command that the first word is, with its
+// own ones, and that of all where it is none.
+func grammarFor(words []string) *grammar {
+	if len(words) > 0 {
+		if field, ok := commandField(words[0]); ok {
+			g := new(globals)
+			return grammarOf(g, g, kong.DynamicCommand(words[0], field.Tag.Get("help"), "", reflect.New(field.Type).Interface()))
+		}
 	}
-	return newParser()
+	return newGrammar()
+}
+
+func grammarOf(g *globals, target any, options ...kong.Option) *grammar {
+	k := kong.Must(target, append(options, kong.Name("berth"), kong.NoDefaultHelp())...)
+	return &grammar{globals: g, kong: k, model: k.Model.Node, table: tableOf(k.Model.Node, nil)}
+}
+
+// commandField is the field that has a command of that name.
+func commandField(name string) (reflect.StructField, bool) {
+	all := reflect.TypeFor[commands]()
+	for i := range all.NumField() {
+		f := all.Field(i)
+		if _, ok := f.Tag.Lookup("cmd"); ok && (f.Tag.Get("name") == name || f.Tag.Get("name") == "" && strings.ToLower(f.Name) == name) {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
 }
 
 // parsed is a line that is a command.
 type parsed struct {
 	line    Line
-	global  *commands
+	global  *globals
 	command runner
 }
 
 // parse reads a line. Errors are *UsageError.
-func (g *grammar) parse(words []string) (parsed, error) {
+func parse(words []string) (parsed, error) {
+	g := grammarFor(words) // it fills a struct of its own: a script runs commands while it is one
 	line, err := g.table.normalise(words)
 	if err != nil || line.Help {
 		return parsed{line: line}, err
 	}
-	p := g.parser()
-	ctx, err := p.kong.Parse(line.Args)
+	ctx, err := g.kong.Parse(line.Args)
 	if err != nil {
 		return parsed{}, g.usage(line, err)
 	}
@@ -114,7 +130,7 @@ func (g *grammar) parse(words []string) (parsed, error) {
 	if !ok {
 		return parsed{}, fmt.Errorf("%s is not a command that runs", strings.Join(line.Path, " "))
 	}
-	return parsed{line: line, global: &p.commands, command: cmd}, nil
+	return parsed{line: line, global: g.globals, command: cmd}, nil
 }
 
 // usage words an error of kong's as one of ours. Values that are not well
@@ -169,7 +185,7 @@ func (g *grammar) node(path []string) *kong.Node {
 }
 
 // run runs the command that words are.
-func (g *grammar) run(ctx context.Context, s *Shell, words []string) error {
+func (s *Shell) run(ctx context.Context, words []string) error {
 	if len(words) == 1 && (words[0] == "--version" || words[0] == "-version") {
 		words = []string{"ver"} // what every program is asked first
 	}
@@ -177,7 +193,7 @@ func (g *grammar) run(ctx context.Context, s *Shell, words []string) error {
 	if len(words) > 0 && words[0] == "help" {
 		words = append(slices.Clone(words[1:]), "--help")
 	}
-	p, err := g.parse(words)
+	p, err := parse(words)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ A command that finds no daemon starts one, unless BERTH_AUTOSTART is 0. BERTH_HO
 
 // help prints the short help of a command or a group.
 func (s *Shell) help(path []string) error {
-	node := s.grammar.node(path)
+	node := s.grammar().node(path)
 	w := s.out
 	name := strings.Join(append([]string{"berth"}, path...), " ")
 	if node.Help != "" {
@@ -73,9 +73,9 @@ func (s *Shell) help(path []string) error {
 
 // manPage prints the long form of the same.
 func (s *Shell) manPage(path []string) error {
-	node := s.grammar.node(path)
+	node := s.grammar().node(path)
 	if node == nil {
-		return s.grammar.noSuch(path)
+		return s.grammar().noSuch(path)
 	}
 	w := s.out
 	name := strings.Join(append([]string{"berth"}, path...), " ")

@@ -65,7 +65,7 @@ type Line struct {
 // that name, short options never bundle, and values that may be left out can be
 // told from the words behind. It leaves the Args that it returned as they are.
 // Errors are *UsageError.
-func (s *Shell) Normalise(words []string) (Line, error) { return s.grammar.table.normalise(words) }
+func (s *Shell) Normalise(words []string) (Line, error) { return s.grammar().table.normalise(words) }
 
 // normalise does the work of Normalise for the table that it is.
 func (root *command) normalise(words []string) (Line, error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/term"
@@ -69,7 +70,7 @@ const (
 type Shell struct {
 	opts    Options
 	client  *client.Client
-	grammar *grammar
+	grammar func() *grammar // of all commands
 
 	in  *bufio.Reader
 	out *output
@@ -110,7 +111,7 @@ func New(o Options) *Shell {
 	if o.Env == nil {
 		o.Env = os.LookupEnv
 	}
-	s := &Shell{opts: o, client: o.Client, grammar: newGrammar(), err: o.Err}
+	s := &Shell{opts: o, client: o.Client, grammar: sync.OnceValue(newGrammar), err: o.Err}
 	s.in = bufio.NewReader(o.In)
 	s.out = newOutput(o.Out, o.IsTerminal(o.Out), s.colour(o.Out))
 	return s
@@ -155,7 +156,7 @@ func (s *Shell) Run(ctx context.Context, args []string) int {
 // Exec runs one command and returns what went wrong, for callers that have
 // their own way to tell it.
 func (s *Shell) Exec(ctx context.Context, args []string) error {
-	err := s.grammar.run(ctx, s, args)
+	err := s.run(ctx, args)
 	if flush := s.out.Flush(); err == nil {
 		err = flush
 	}

@@ -52,10 +52,7 @@ func berth(b testing.TB) string {
 func startDaemon(b testing.TB) *daemon {
 	b.Helper()
 	binary := berth(b)
-	home, err := os.MkdirTemp("", "berth-bench")
-	if err != nil {
-		b.Fatal(err)
-	}
+	home := folder(b)
 	d := &daemon{binary: binary, home: home, stamp: filepath.Join(home, "stamp")}
 	log, err := os.Create(filepath.Join(home, "berth.log"))
 	if err != nil {
@@ -86,9 +83,6 @@ func startDaemon(b testing.TB) *daemon {
 		if failed != nil || b.Failed() {
 			text, _ := os.ReadFile(log.Name())
 			b.Logf("the daemon's log:\n%s", text[max(0, len(text)-4096):])
-		}
-		if err := os.RemoveAll(home); err != nil {
-			failed = append(failed, err)
 		}
 		for _, err := range failed {
 			b.Error(err)

@@ -22,7 +22,7 @@ type inProcess struct {
 
 func openLauncher(b testing.TB) inProcess {
 	b.Helper()
-	home := b.TempDir()
+	home := folder(b)
 	log := slog.New(slog.DiscardHandler)
 	store, err := badger.Open(filepath.Join(home, "store"), badger.Options{})
 	if err != nil {

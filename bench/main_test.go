@@ -17,15 +17,21 @@ func TestMain(m *testing.M) {
 		serveBare(socket)
 		return
 	}
+	var err error
+	if root, err = os.MkdirTemp("", "berth-bench"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		<-interrupted
 		endAll()
+		_ = os.RemoveAll(root) // what is just being written stays
 		os.Exit(130)
 	}()
 	code := m.Run()
-	if err := removeBuilt(); err != nil {
+	if err := os.RemoveAll(root); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
 	}
@@ -35,6 +41,21 @@ func TestMain(m *testing.M) {
 		fmt.Println()
 	}
 	os.Exit(code)
+}
+
+// root is the folder of the run. It is removed at its end and nothing in it
+// before: ext4 makes files slower for some minutes where many were deleted, and
+// one benchmark would measure what another one left behind.
+var root string
+
+// folder makes a folder in root.
+func folder(b testing.TB) string {
+	b.Helper()
+	dir, err := os.MkdirTemp(root, "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return dir
 }
 
 // started is what has to be ended, however the run ends.

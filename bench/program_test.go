@@ -20,10 +20,9 @@ import (
 // patience is how long something may take that has to happen.
 const patience = time.Minute
 
-// built is a folder for what is built, and what of it is there.
+// built are the programs that are there.
 var built struct {
 	sync.Mutex
-	dir   string
 	paths map[string]string
 }
 
@@ -36,29 +35,15 @@ func buildOnce(b testing.TB, name string, build func(path string) error) string 
 	if path := built.paths[name]; path != "" {
 		return path
 	}
-	if built.dir == "" {
-		dir, err := os.MkdirTemp("", "berth-bench")
-		if err != nil {
-			b.Fatal(err)
-		}
-		built.dir, built.paths = dir, make(map[string]string)
+	if built.paths == nil {
+		built.paths = make(map[string]string)
 	}
-	path := filepath.Join(built.dir, name)
+	path := filepath.Join(folder(b), name)
 	if err := build(path); err != nil {
 		b.Fatal(err)
 	}
 	built.paths[name] = path
 	return path
-}
-
-// removeBuilt removes what was built.
-func removeBuilt() error {
-	built.Lock()
-	defer built.Unlock()
-	if built.dir == "" {
-		return nil
-	}
-	return os.RemoveAll(built.dir)
 }
 
 // command runs a program to its end; its output is in the error.

@@ -1,7 +1,6 @@
 package bench_test
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -72,17 +71,13 @@ type tidings struct {
 
 func listenForTidings(b *testing.B) *tidings {
 	b.Helper()
-	dir, err := os.MkdirTemp("", "berth-bench")
-	if err != nil {
-		b.Fatal(err)
-	}
-	socket := filepath.Join(dir, "told.sock")
+	socket := filepath.Join(folder(b), "told.sock")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
 		b.Fatal(err)
 	}
 	endLater(b, func() {
-		if err := errors.Join(conn.Close(), os.RemoveAll(dir)); err != nil {
+		if err := conn.Close(); err != nil {
 			b.Error(err)
 		}
 	})

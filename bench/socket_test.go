@@ -37,11 +37,7 @@ func serveBare(socket string) {
 // startBare starts such a server and returns its socket.
 func startBare(b *testing.B) string {
 	b.Helper()
-	dir, err := os.MkdirTemp("", "berth-bench")
-	if err != nil {
-		b.Fatal(err)
-	}
-	socket := filepath.Join(dir, "bare.sock")
+	socket := filepath.Join(folder(b), "bare.sock")
 	bare := exec.Command("/proc/self/exe")
 	bare.Env = append(os.Environ(), bareSocket+"="+socket)
 	bare.Stderr = os.Stderr
@@ -53,9 +49,6 @@ func startBare(b *testing.B) string {
 			b.Error(err)
 		}
 		_ = bare.Wait() // it was killed
-		if err := os.RemoveAll(dir); err != nil {
-			b.Error(err)
-		}
 	})
 	for deadline := time.Now().Add(patience); ; {
 		conn, err := net.Dial("unix", socket)

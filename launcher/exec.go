@@ -427,6 +427,10 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 // prepareAll prepares processes, all or none, as many at a time as there are
 // processors: most of it is the kernel's work, on folders and files above all.
 func (l *Launcher) prepareAll(processes []Process, definitions []definition, handovers []handover, together *gate.Group) (started []*incarnation, warnings []string, err error) {
+	sets, err := l.propertiesOf(l.life, definitions)
+	if err != nil {
+		return nil, nil, err
+	}
 	started = make([]*incarnation, len(processes))
 	said := make([][]string, len(processes))
 	var group errgroup.Group
@@ -437,7 +441,7 @@ func (l *Launcher) prepareAll(processes []Process, definitions []definition, han
 			if failed.Load() {
 				return nil
 			}
-			started[i], said[i], err = l.prepare(processes[i], definitions[i], handovers[i], together)
+			started[i], said[i], err = l.prepare(processes[i], definitions[i], sets[i], handovers[i], together)
 			if err != nil {
 				l.removeDir(processes[i].ID)
 				failed.Store(true)

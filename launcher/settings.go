@@ -52,6 +52,26 @@ func (l *Launcher) properties(ctx context.Context, d definition) (p properties, 
 	return p, nil
 }
 
+// propertiesOf are those for several processes. What is the same for many of
+// them, as for the instances of an exec, is read once.
+func (l *Launcher) propertiesOf(ctx context.Context, definitions []definition) ([]properties, error) {
+	all := make([]properties, len(definitions))
+	read := make(map[string]properties)
+	for i, d := range definitions {
+		categories := strings.Join(d.categories(), "\x00")
+		p, ok := read[categories]
+		if !ok {
+			var err error
+			if p, err = l.properties(ctx, d); err != nil {
+				return nil, err
+			}
+			read[categories] = p
+		}
+		all[i] = p
+	}
+	return all, nil
+}
+
 // tagged leaves out the targets that need a tag that the server lacks, with a
 // warning for each: they are for another server.
 func (l *Launcher) tagged(ctx context.Context, targets []definition) (kept []definition, warnings []string, err error) {

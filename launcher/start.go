@@ -55,12 +55,9 @@ func (i *incarnation) abandon() {
 }
 
 // prepare makes the folder of a process and starts its command behind a gate.
-// It returns the warnings of the command line. The gate is one of a group unless that is nil. Nothing runs before the gate is opened.
-func (l *Launcher) prepare(p Process, d definition, h handover, together *gate.Group) (*incarnation, []string, error) {
-	set, err := l.properties(l.life, d)
-	if err != nil {
-		return nil, nil, err
-	}
+// It returns the warnings of the command line. The gate is one of a group unless
+// that is nil. Nothing runs before the gate is opened.
+func (l *Launcher) prepare(p Process, d definition, set properties, h handover, together *gate.Group) (*incarnation, []string, error) {
 	cmd, err := l.command(p, d, set, h.environ())
 	switch {
 	case errors.Is(err, cmdline.ErrUnsupported):
@@ -298,7 +295,11 @@ func (u *unit) prepareAgain(p *Process, commit func(store.Batch) error) (*incarn
 	if err := u.handOverAgain(*p, d.process); err != nil {
 		return nil, err
 	}
-	i, _, err := u.l.prepare(*p, d, u.handover, nil)
+	set, err := u.l.properties(u.l.life, d)
+	if err != nil {
+		return nil, err
+	}
+	i, _, err := u.l.prepare(*p, d, set, u.handover, nil)
 	if err != nil {
 		return nil, err
 	}

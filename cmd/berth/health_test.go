@@ -140,7 +140,19 @@ func TestHealthCheck(t *testing.T) {
 	// The next daemon asks as well.
 	h.run("stop")
 	h.eventually("the next daemon says that web is healthy", func() bool { return h.only("web").Health == api.HealthHealthy })
-	h.run("kill", "all", "-w")
+
+	// A port that was taken away from it may be another one's soon.
+	leases, err := h.client.Leases(t.Context())
+	if err != nil || len(leases) != 1 {
+		t.Fatal(leases, err)
+	}
+	if err := h.client.ReleaseLease(t.Context(), leases[0].ID, leases[0].Generation); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("web is asked no more", func() bool {
+		return strings.Contains(h.only("web").HealthReason, fmt.Sprintf("port %d is not leased to it any more", m))
+	})
+	h.run("kill", "all", "-w", "-hard")
 
 	// Only what is leased to a process is asked.
 	h.write("other.json", fmt.Sprintf(`{"apps": [{"name": "other", "script": "server", "port": "auto:%d-%d", "health_check_url": "http://localhost:%d/health"}]}`, m, m+5, m+6))

@@ -72,11 +72,16 @@ type app struct {
 func (c *startCommand) run(ctx context.Context, s *Shell) error {
 	words := c.Words
 	if len(words) == 1 {
-		if _, err := os.Stat(words[0]); err != nil && strings.ContainsAny(words[0], " \t") {
+		_, err := os.Stat(words[0])
+		switch {
+		case err != nil && strings.ContainsAny(words[0], " \t"):
 			if words, err = split(words[0], nil); err != nil {
 				return &UsageError{Text: err.Error()}
 			}
-		} else if err == nil && client.IsAppFile(words[0]) {
+		case client.IsAppFile(words[0]):
+			if err != nil {
+				return fmt.Errorf("the app file cannot be read: %w", err)
+			}
 			return c.startFile(ctx, s, words[0])
 		}
 	}

@@ -334,6 +334,7 @@ func badProcesses() []badCase {
 		{"restart of nothing", words("restart"), 2, "say what to restart"},
 		{"restart of no id", words("restart -i 99"), 4, "99"},
 		{"restart of one and no id", words("restart -i 1 99"), 4, "99"},
+		{"start of an app file that is not there", words("start none.yaml"), 1, "the app file cannot be read: stat none.yaml"},
 		{"logs of no id", words("logs 99"), 4, "99"},
 		{"logs of a bad count of lines", words("logs 1 -n many"), 2, "many"},
 		{"logs of nothing", words("logs"), 2, "missing"},

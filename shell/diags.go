@@ -184,6 +184,14 @@ func titleOf(d api.Diagnosis) string {
 	return oneLine(title)
 }
 
+// tookText is how long something took, for people.
+func tookText(milliseconds float64) string {
+	if milliseconds < 999.5 {
+		return fmt.Sprintf("%.3g ms", milliseconds)
+	}
+	return fmt.Sprintf("%.3g s", milliseconds/1000)
+}
+
 func diagnosisTable(o *output, found []api.Diagnosis) table {
 	t := table{head: []string{"DISTRIBUTION", "VERSION", "NAME", "ID", "PORT", "RESULT", "URL", "ANSWER"}}
 	for _, d := range found {
@@ -192,7 +200,7 @@ func diagnosisTable(o *output, found []api.Diagnosis) table {
 			port = oneLine(d.Range) + ":" + strconv.Itoa(d.Port)
 		}
 		if d.Result == api.DiagnosisWell {
-			answer = fmt.Sprintf("%d in %.3g ms", d.Code, d.Milliseconds)
+			answer = fmt.Sprintf("%d in %s", d.Code, tookText(d.Milliseconds))
 		}
 		url := oneLine(d.URL)
 		if url == "" {

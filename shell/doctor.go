@@ -67,7 +67,7 @@ func (c *doctorCommand) run(ctx context.Context, s *Shell) error {
 }
 
 func (s *Shell) showHealth(h api.Health) {
-	room := fmt.Sprintf("%s available, %s needed", mebibytes(h.Available), mebibytes(h.Needed))
+	room := fmt.Sprintf("%s available, %s needed", bytesOf(h.Available), bytesOf(h.Needed))
 	t := table{rows: [][]string{{"store", h.Folder}, {"disk", room}}}
 	if h.ReadOnly {
 		t.add("leasing", s.out.bad("stopped: "+oneLine(h.Reason)))
@@ -88,5 +88,3 @@ func (s *Shell) showHealth(h api.Health) {
 	}
 	s.out.table(t)
 }
-
-func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }

@@ -80,7 +80,7 @@ func (c *statusCommand) run(ctx context.Context, s *Shell) error {
 func (s *Shell) showOverview(o overview) {
 	d := o.Daemon
 	t := table{rows: [][]string{
-		{"daemon", fmt.Sprintf("pid %d, version %s, up %s, %s of memory", d.PID, oneLine(d.Version), span(time.Duration(o.UptimeSeconds)*time.Second), mebibytes(d.RSSBytes))},
+		{"daemon", fmt.Sprintf("pid %d, version %s, up %s, %s of memory", d.PID, oneLine(d.Version), span(time.Duration(o.UptimeSeconds)*time.Second), bytesOf(d.RSSBytes))},
 		{"state", oneLine(d.Home)},
 		{"socket", oneLine(d.Socket)},
 		{"health", s.healthLine(o.Health)},
@@ -117,7 +117,7 @@ func (s *Shell) healthLine(h *api.Health) string {
 	case !h.Healthy:
 		return s.out.bad("not all is well: berth doctor tells more")
 	}
-	return s.out.good("all is well") + fmt.Sprintf(", %s of disk available", mebibytes(h.Available))
+	return s.out.good("all is well") + fmt.Sprintf(", %s of disk available", bytesOf(h.Available))
 }
 
 // statusLine counts the processes of each status, and the unhealthy ones.

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func commandField(name string) (reflect.StructField, bool) {
 	all := reflect.TypeFor[commands]()
 	for i := range all.NumField() {
 		f := all.Field(i)
-		if _, ok := f.Tag.Lookup("cmd"); ok && (f.Tag.Get("name") == name || f.Tag.Get("name") == "" && strings.ToLower(f.Name) == name) {
+		if _, ok := f.Tag.Lookup("cmd"); ok && name == cmp.Or(f.Tag.Get("name"), strings.ToLower(f.Name)) {
 			return f, true
 		}
 	}

@@ -163,18 +163,36 @@ func environName(property string) string {
 // isStale says whether an inherited name was meant for the one that it is
 // inherited from.
 func isStale(name string) bool {
+	return isOfPorts(name) || isOfIdentity(name) || isOfService(name) || name == "OLDPWD"
+}
+
+// isOfPorts says whether a name tells a process its ports, or which of several
+// instances it is.
+func isOfPorts(name string) bool {
 	switch name {
 	case "PORT", "TCP_PORT", "UDP_PORT", "TCP_PORTS", "UDP_PORTS", "TCP_PORTS_RANGE", "UDP_PORTS_RANGE",
-		"PM2_INSTANCE_ID", "NODE_APP_INSTANCE",
-		"BERTH_PROCESS_ID", "BERTH_STATE_ID", "BERTH_PROCESS_RECORD", "OLDPWD",
-		// systemd.exec(5), sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)
-		"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES",
-		"WATCHDOG_PID", "WATCHDOG_USEC", "INVOCATION_ID", "JOURNAL_STREAM",
-		"MANAGERPID", "MANAGERPIDFDID", "SYSTEMD_EXEC_PID",
-		"MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "FDSTORE":
+		"PM2_INSTANCE_ID", "NODE_APP_INSTANCE":
 		return true
 	}
 	return strings.HasPrefix(name, "CORUS_PROCESS_PORT_") ||
 		strings.HasPrefix(name, processPortPrefix) ||
 		strings.HasPrefix(name, serverPortPrefix)
+}
+
+// isOfIdentity says whether a name tells whose a process and what it starts are.
+func isOfIdentity(name string) bool {
+	return name == "BERTH_PROCESS_ID" || name == "BERTH_STATE_ID" || name == "BERTH_PROCESS_RECORD"
+}
+
+// isOfService says whether a name is what systemd tells a service about itself:
+// systemd.exec(5), sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3).
+func isOfService(name string) bool {
+	switch name {
+	case "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES",
+		"WATCHDOG_PID", "WATCHDOG_USEC", "INVOCATION_ID", "JOURNAL_STREAM",
+		"MANAGERPID", "MANAGERPIDFDID", "SYSTEMD_EXEC_PID",
+		"MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "FDSTORE":
+		return true
+	}
+	return false
 }

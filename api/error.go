@@ -9,6 +9,11 @@ func (c Code) Error() string { return string(c) }
 // The codes.
 const (
 	CodeInvalid              Code = "invalid"                // the request is not well formed
+	CodeUnauthenticated      Code = "unauthenticated"        // it is not known who asks: no token, or one that is none
+	CodeForbidden            Code = "forbidden"              // who asks may not do this
+	CodeQuotaExceeded        Code = "quota-exceeded"         // the owner would have more leases than it may
+	CodeTokenExists          Code = "token-exists"           // the name is taken
+	CodeTokenNotFound        Code = "token-not-found"        //
 	CodeRangeInvalid         Code = "range-invalid"          // a range's name, ports, protocol or scope
 	CodeRangeExists          Code = "range-exists"           // the name is taken
 	CodeRangeOverlaps        Code = "range-overlaps"         // its ports belong to another range

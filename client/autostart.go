@@ -144,6 +144,10 @@ func (a Autostart) absolute(env []string) []string {
 			pair = name + "=" + a.Paths.State
 		case name == "BERTH_SOCKET" && value != "":
 			pair = name + "=" + a.Paths.Socket
+		case (name == "BERTH_TLS_CERT" || name == "BERTH_TLS_KEY") && value != "":
+			if path, err := filepath.Abs(value); err == nil {
+				pair = name + "=" + path
+			}
 		}
 		out = append(out, pair)
 	}

@@ -3,12 +3,25 @@ package client
 import (
 	"context"
 	"net/http"
+	"strings"
 )
 
 // Options say how a Client reaches the daemon.
 type Options struct {
 	// Socket is the path of the daemon's unix socket.
 	Socket string
+
+	// URL, where it is not empty, is where the daemon answers over TCP, in place
+	// of the socket: https://HOST:PORT.
+	URL string
+
+	// CAFile is a PEM file of certificates, of which one has signed the daemon's.
+	// Empty: those that this machine believes.
+	CAFile string
+
+	// Token tells the token that each request shows; an empty one shows none. It
+	// is asked for each request, so that a token can be replaced. Nil shows none.
+	Token func() (string, error)
 
 	// Start is called when no daemon answers on Socket, to start one; it returns
 	// once the daemon answers. Nil means that none is started. See Autostart.
@@ -18,6 +31,9 @@ type Options struct {
 // Client speaks with one daemon. Its methods may be called at the same time.
 type Client struct {
 	socket    string
+	base      string // what URLs begin with
+	remote    *remote
+	token     func() (string, error)
 	start     func(ctx context.Context) error
 	transport *http.Transport
 	http      *http.Client
@@ -25,14 +41,28 @@ type Client struct {
 
 // New returns a client. Nothing is connected before the first call.
 func New(o Options) *Client {
-	c := &Client{socket: o.Socket, start: o.Start}
+	c := &Client{socket: o.Socket, base: base, start: o.Start, token: o.Token}
 	c.transport = newTransport(c.dial)
+	if o.URL != "" {
+		c.base, c.start, c.remote = strings.TrimSuffix(o.URL, "/"), nil, &remote{url: o.URL, caFile: o.CAFile}
+		c.transport = newTransport(nil)
+		c.transport.DialTLSContext = c.remote.dial
+	}
 	c.http = &http.Client{Transport: c.transport, CheckRedirect: noRedirect}
 	return c
 }
 
 // Socket is the path of the daemon's socket.
 func (c *Client) Socket() string { return c.socket }
+
+// Address is where the client looks for the daemon: the path of the socket, or
+// the URL.
+func (c *Client) Address() string {
+	if c.remote != nil {
+		return c.remote.url
+	}
+	return c.socket
+}
 
 // Close ends the connections that are not in use. It may be called more than once.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }

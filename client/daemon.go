@@ -28,12 +28,13 @@ func (c *Client) StopDaemon(ctx context.Context) (api.Daemon, error) {
 		return api.Daemon{}, err
 	}
 	// Opened before it is told to end, the descriptor is of this daemon and of
-	// no later process with its pid.
-	fd, err := unix.PidfdOpen(d.PID, 0)
-	if err != nil {
-		fd = -1
-	} else {
-		defer unix.Close(fd)
+	// no later process with its pid. Over TCP the pid is another machine's.
+	fd := -1
+	if c.remote == nil {
+		if opened, err := unix.PidfdOpen(d.PID, 0); err == nil {
+			fd = opened
+			defer unix.Close(fd)
+		}
 	}
 	// A daemon that ends at once may close the connection before its answer is out.
 	if err := c.call(ctx, http.MethodPost, "/v1/daemon/stop", nil, nil, nil); err != nil && !errors.Is(err, ErrConnectionLost) {
@@ -47,7 +48,8 @@ func (c *Client) StopDaemon(ctx context.Context) (api.Daemon, error) {
 }
 
 // gone waits for the end of the process of a pidfd, or where there is none (the
-// daemon is in another pid namespace) until nobody listens on the socket.
+// daemon is in another pid namespace, or on another machine) until nobody listens
+// where it did.
 func (c *Client) gone(ctx context.Context, pidfd int) error {
 	for {
 		if pidfd >= 0 {
@@ -60,7 +62,7 @@ func (c *Client) gone(ctx context.Context, pidfd int) error {
 			}
 			continue
 		}
-		conn, err := connect(ctx, c.socket)
+		conn, err := c.knock(ctx)
 		if err != nil {
 			if absent(err) {
 				return nil

@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 
+	"berth/access"
 	"berth/api"
 	"berth/lease"
 )
@@ -14,10 +15,18 @@ var (
 
 	// ErrConnectionLost says that the daemon went away before it had answered.
 	ErrConnectionLost = errors.New("the connection to the daemon was lost")
+
+	// ErrSettings says that the settings by which the daemon is reached will not
+	// do: the URL, the file of certificates, the token.
+	ErrSettings = errors.New("the daemon cannot be reached as is set")
+
+	// ErrCertificate says that whoever answers has no certificate that is
+	// believed, or speaks no TLS 1.3.
+	ErrCertificate = errors.New("the daemon's certificate is not believed")
 )
 
 // Error is a problem that the daemon answered. It is its api.Code, and where
-// the code stands for a sentinel of package lease it is that too:
+// the code stands for a sentinel of package lease or access it is that too:
 // errors.Is(err, lease.ErrRangeFull) holds on both sides of the socket.
 type Error struct {
 	Problem api.Error
@@ -38,7 +47,7 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns the problem, for errors.As with *api.Error.
 func (e *Error) Unwrap() error { return &e.Problem }
 
-// Sentinel is the error of package lease that a code stands for, nil if none.
+// Sentinel is the error of package lease or access that a code stands for, nil if none.
 func Sentinel(code api.Code) error {
 	for _, row := range table {
 		if row.code == code {
@@ -67,4 +76,9 @@ var table = []struct {
 	{api.CodeLeaseChanged, lease.ErrLeaseChanged},
 	{api.CodeNoSpace, lease.ErrNoSpace},
 	{api.CodeDamaged, lease.ErrDamaged},
+	{api.CodeUnauthenticated, access.ErrUnauthenticated},
+	{api.CodeForbidden, access.ErrForbidden},
+	{api.CodeQuotaExceeded, access.ErrQuota},
+	{api.CodeTokenExists, access.ErrTokenExists},
+	{api.CodeTokenNotFound, access.ErrTokenNotFound},
 }

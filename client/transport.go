@@ -19,7 +19,7 @@ import (
 	"berth/api"
 )
 
-// base is what URLs begin with; its host is not looked at.
+// base is what URLs on the socket begin with; its host is not looked at.
 const base = "http://berth"
 
 // maxProblem is how many bytes of an error's body are read.
@@ -36,7 +36,7 @@ const (
 func newTransport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
 		DialContext:         dial,
-		DisableCompression:  true, // it stays on this machine
+		DisableCompression:  true, // answers are small, or stay on this machine
 		MaxIdleConnsPerHost: 64,
 		IdleConnTimeout:     time.Minute,
 	}
@@ -151,9 +151,14 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 }
 
 func (c *Client) sendOnce(ctx context.Context, method, path string, query url.Values, contentType, key string, body io.Reader) (*http.Response, error) {
-	target := base + path
+	target := c.base + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
+	}
+	if c.remote != nil {
+		if err := c.remote.check(); err != nil {
+			return nil, err
+		}
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
@@ -164,6 +169,9 @@ func (c *Client) sendOnce(ctx context.Context, method, path string, query url.Va
 	}
 	if key != "" {
 		req.Header.Set("Idempotency-Key", quoted(key))
+	}
+	if err := c.authorize(req); err != nil {
+		return nil, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -193,7 +201,7 @@ func lost(ctx context.Context, err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return fmt.Errorf("%w: it is not known whether the work was done", ErrConnectionLost)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("the socket may be used by its owner only: %w", err)
+		return fmt.Errorf("the socket is not open to this user: its owner can open it with berth serve -socket-group: %w", err)
 	}
 	return err
 }

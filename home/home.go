@@ -129,8 +129,9 @@ func (p Paths) checkShared() error {
 		return fmt.Errorf("%w: %s is not a folder: remove it, or set BERTH_SOCKET", ErrUnsafe, dir)
 	case owner(info) != p.uid:
 		return fmt.Errorf("%w: %s belongs to user %d: set BERTH_SOCKET", ErrUnsafe, dir, owner(info))
-	case info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("%w: others may enter %s: chmod 700 it, or set BERTH_SOCKET", ErrUnsafe, dir)
+	case info.Mode().Perm()&0o066 != 0:
+		// Passing through is what a socket that is shared with others needs.
+		return fmt.Errorf("%w: others may read or write in %s: chmod 700 it, or set BERTH_SOCKET", ErrUnsafe, dir)
 	}
 	return nil
 }

@@ -98,6 +98,7 @@ func TestFindUnsafe(t *testing.T) {
 	}{
 		{"its own", func(t *testing.T) { mkdir(t, dir, 0o700, uid) }, nil},
 		{"another one's", func(t *testing.T) { mkdir(t, dir, 0o700, uid+1) }, home.ErrUnsafe},
+		{"passed through by others", func(t *testing.T) { mkdir(t, dir, 0o711, uid) }, nil},
 		{"open to others", func(t *testing.T) { mkdir(t, dir, 0o755, uid) }, home.ErrUnsafe},
 		{"a link", func(t *testing.T) {
 			if err := os.Symlink(t.TempDir(), dir); err != nil {

@@ -62,6 +62,10 @@ type Options struct {
 	// Default: its first address that is not loopback, or 127.0.0.1; its name.
 	HostAddress, HostName string
 
+	// ServerPort is the TCP port on which the daemon answers, which processes are
+	// told. 0: none.
+	ServerPort int
+
 	// Environ is what processes inherit. Default: the environment of this process.
 	Environ []string
 

@@ -182,7 +182,7 @@ func (l *Launcher) told(p Process, d definition) (ports []cmdline.Port, properti
 		ports = append(ports, cmdline.Port{Name: g[0].Label(), Protocol: string(g[0].Protocol), Number: g[0].Number, Count: len(g)})
 	}
 	return ports, cmdline.ServerProperties(cmdline.ServerInfo{
-		Home: l.Home, Host: l.HostAddress, HostName: l.HostName,
+		Home: l.Home, Host: l.HostAddress, HostName: l.HostName, ServerPort: l.ServerPort,
 		Distribution: p.Distribution, Version: p.Version,
 		Process: p.Name, Dir: l.Dir(p.ID), ID: p.ID, Profile: p.Profile,
 		PollInterval: d.process.PollInterval, StatusInterval: d.process.StatusInterval,

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"berth/access"
 	"berth/api"
 	"berth/launcher"
 	"berth/lease"
@@ -79,8 +80,8 @@ type reply[T any] struct{ Body T }
 // empty is a request without parameters, or a response without a body.
 type empty struct{}
 
-// routes returns the handler of all routes.
-func (s *Server) routes() http.Handler {
+// routes returns all routes.
+func (s *Server) routes() *http.ServeMux {
 	useProblems()
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Berth", "1")
@@ -90,6 +91,7 @@ func (s *Server) routes() http.Handler {
 	config.CreateHooks = nil
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.RejectUnknownQueryParameters = true
+	describeAccess(config.OpenAPI)
 	routes := humago.New(mux, config)
 
 	s.routeDaemon(routes)
@@ -104,8 +106,11 @@ func (s *Server) routes() http.Handler {
 	s.routeOutput(routes)
 	s.routeEvents(routes)
 	s.routeDiagnoses(routes)
+	s.routeTokens(routes)
+	s.routeAudit(routes)
 
 	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(routes.OpenAPI()) })
+	s.grant("GET /v1/openapi.json", "get-openapi", access.Read)
 	mux.HandleFunc("GET /v1/openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		text, err := document()
 		if err != nil {
@@ -115,6 +120,7 @@ func (s *Server) routes() http.Handler {
 		w.Header().Set("Content-Type", "application/openapi+json")
 		w.Write(text)
 	})
+	s.grant("/", "unknown", access.None)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.unknown(mux, w, r) })
 	return mux
 }
@@ -139,20 +145,24 @@ func (s *Server) unknown(mux *http.ServeMux, w http.ResponseWriter, r *http.Requ
 		r.Method+" "+r.URL.Path+": the methods of this route are "+strings.Join(allowed, ", ")))
 }
 
-// route adds an operation whose handler returns errors of the packages below;
-// they are told as problems.
-func route[I, O any](s *Server, routes huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+// route adds an operation that needs a role, whose handler returns errors of the
+// packages below; they are told as problems.
+func route[I, O any](s *Server, routes huma.API, role access.Role, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	if op.MaxBodyBytes == 0 {
 		op.MaxBodyBytes = maxBody
 	}
 	// A deadline of huma's would still be set while the handler waits, and end
 	// the request; guard has one that goes with the body.
 	op.BodyReadTimeout = -1
+	s.grant(op.Method+" "+op.Path, op.OperationID, role)
+	describeRole(routes, &op, role)
 	huma.Register(routes, op, func(ctx context.Context, in *I) (*O, error) {
+		noteBody(ctx, in)
 		out, err := handle(ctx, in)
 		if err != nil {
 			return nil, s.fail(ctx, op.Method, op.Path, err)
 		}
+		noteBody(ctx, out)
 		return out, nil
 	})
 }

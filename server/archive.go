@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 	"berth/conf"
 	"berth/launcher"
@@ -14,15 +15,15 @@ import (
 )
 
 func (s *Server) routeArchives(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "archive", Method: http.MethodPut, Path: "/v1/archives/{rev}",
 		Summary: "Archive properties, tags, ranges and exec configurations under a name, all or nothing",
 	}, s.archiveSite)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "restore", Method: http.MethodPost, Path: "/v1/archives/{rev}/restore",
 		Summary: "Restore properties, tags, ranges and exec configurations of an archive, all or nothing",
 	}, s.restoreSite)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Exec, huma.Operation{
 		OperationID: "deploy-archive", Method: http.MethodPost, Path: "/v1/distributions/archives/{rev}/deploy",
 		Summary:       "Deploy the distributions of an archive, all or none",
 		DefaultStatus: http.StatusCreated,

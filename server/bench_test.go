@@ -263,12 +263,12 @@ func BenchmarkHandler(b *testing.B) {
 				w := httptest.NewRecorder()
 				r := httptest.NewRequest("POST", "/v1/leases", strings.NewReader(`{"ranges":["http"],"holder":"bench"}`))
 				r.Header.Set("Content-Type", "application/json")
-				handler.ServeHTTP(w, r)
+				handler.ServeHTTP(w, r.WithContext(asOwner))
 				if w.Code != http.StatusCreated {
 					b.Fatal(w.Code, w.Body)
 				}
 				w = httptest.NewRecorder()
-				handler.ServeHTTP(w, httptest.NewRequest("DELETE", "/v1/leases/1?generation=1", nil))
+				handler.ServeHTTP(w, httptest.NewRequest("DELETE", "/v1/leases/1?generation=1", nil).WithContext(asOwner))
 				if w.Code != http.StatusNoContent {
 					b.Fatal(w.Code, w.Body)
 				}

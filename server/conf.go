@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 	"berth/conf"
 	"berth/lease"
@@ -32,45 +33,45 @@ type Settings interface {
 var _ Settings = (*conf.Settings)(nil)
 
 func (s *Server) routeConf(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "list-properties", Method: http.MethodGet, Path: "/v1/conf/properties",
 		Summary: "List properties; secrets are masked",
 	}, s.listProperties)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "export-properties", Method: http.MethodGet, Path: "/v1/conf/values",
 		Summary: "Export properties with their values, secrets as well",
 	}, s.exportProperties)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "add-properties", Method: http.MethodPost, Path: "/v1/conf/properties",
 		Summary:       "Set properties, all or none",
 		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxRanges,
 	}, s.addProperties)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "delete-properties", Method: http.MethodDelete, Path: "/v1/conf/properties",
 		Summary: "Delete the properties that match, all or none",
 	}, s.deleteProperties)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "list-tags", Method: http.MethodGet, Path: "/v1/conf/tags",
 		Summary: "List the tags of the server",
 	}, s.listTags)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "add-tags", Method: http.MethodPost, Path: "/v1/conf/tags",
 		Summary:       "Give the server tags, all or none",
 		DefaultStatus: http.StatusCreated,
 	}, s.addTags)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "delete-tags", Method: http.MethodDelete, Path: "/v1/conf/tags",
 		Summary: "Delete the tags that match",
 	}, s.deleteTags)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "rename-tags", Method: http.MethodPost, Path: "/v1/conf/tags/rename",
 		Summary: "Rename tags, all or none",
 	}, s.renameTags)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "archive-settings", Method: http.MethodPut, Path: "/v1/conf/archives/{rev}",
 		Summary: "Archive all properties, tags or exec configurations under a name",
 	}, s.archiveSettings)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "restore-settings", Method: http.MethodPost, Path: "/v1/conf/archives/{rev}/restore",
 		Summary: "Restore the properties, tags or exec configurations of an archive",
 	}, s.restoreSettings)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"berth/api"
 )
@@ -77,12 +78,22 @@ func (c *connections) admit(conn net.Conn) {
 
 // refuse answers without having read: whoever reads finds out why.
 func refuse(conn net.Conn, most int) {
-	body, err := json.Marshal(newProblem(http.StatusServiceUnavailable, api.CodeBusy,
+	answer(conn, newProblem(http.StatusServiceUnavailable, api.CodeBusy,
 		fmt.Sprintf("all of the daemon's %d connections are at work: try again later", most)))
-	if err == nil {
-		fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	}
 	conn.Close()
+}
+
+// answer writes a problem to a connection that no server has yet, the last thing
+// that is written there.
+func answer(conn net.Conn, p *problem) {
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // plain data
+	}
+	// A client that reads nothing is not waited for.
+	conn.SetWriteDeadline(time.Now().Add(time.Second))
+	fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
+		p.Status, http.StatusText(p.Status), len(body), body)
 }
 
 // waits notes that a connection waits for its client.

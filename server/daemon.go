@@ -7,16 +7,17 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 	"berth/proc"
 )
 
 func (s *Server) routeDaemon(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "get-daemon", Method: http.MethodGet, Path: "/v1/daemon",
 		Summary: "Tell about the daemon that answers",
 	}, s.daemon)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "stop-daemon", Method: http.MethodPost, Path: "/v1/daemon/stop",
 		Summary:       "End the daemon; the processes go on",
 		DefaultStatus: http.StatusAccepted,
@@ -33,6 +34,7 @@ func (s *Server) daemon(context.Context, *empty) (*reply[api.Daemon], error) {
 		PID:       os.Getpid(),
 		Home:      s.opts.Home,
 		Socket:    s.opts.Socket,
+		Listen:    s.opts.Address,
 		StartedAt: s.started,
 		Processes: s.opts.Processes.Running(),
 		RSSBytes:  int64(rss),

@@ -7,12 +7,13 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 	"berth/launcher"
 )
 
 func (s *Server) routeDiagnoses(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "diagnose-processes", Method: http.MethodGet, Path: "/v1/diagnoses",
 		Summary: "Ask processes how they are, each as its descriptor says",
 	}, s.diagnoseProcesses)

@@ -12,16 +12,17 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 	"berth/launcher"
 )
 
 func (s *Server) routeDistributions(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "list-distributions", Method: http.MethodGet, Path: "/v1/distributions",
 		Summary: "List the distributions that are deployed",
 	}, s.listDistributions)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Exec, huma.Operation{
 		OperationID: "deploy-distribution", Method: http.MethodPost, Path: "/v1/distributions",
 		Summary:       "Deploy an archive, or a descriptor or app file by itself",
 		DefaultStatus: http.StatusCreated,
@@ -33,7 +34,7 @@ func (s *Server) routeDistributions(routes huma.API) {
 			},
 		},
 	}, s.deployDistribution)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Exec, huma.Operation{
 		OperationID: "undeploy-distributions", Method: http.MethodDelete, Path: "/v1/distributions",
 		Summary: "Remove the distributions that match, all or none",
 	}, s.undeployDistributions)

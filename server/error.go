@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 	"berth/conf"
 	"berth/launcher"
@@ -31,6 +33,8 @@ var (
 	errKeyReused   = errors.New("the idempotency key was sent with another request before: send each request with a key of its own")
 	errStopping    = errors.New("the daemon is about to end: send the request again, which starts it anew")
 	errUninspected = fmt.Errorf("%w: this daemon's store does not tell how it is", launcher.ErrUnsupported)
+	errUnaudited   = fmt.Errorf("%w: this daemon keeps no audit", launcher.ErrUnsupported)
+	errNoTokens    = fmt.Errorf("%w: this daemon keeps no tokens", launcher.ErrUnsupported)
 	errPanic       = errors.New("the daemon made a mistake: its log says which")
 )
 
@@ -62,6 +66,12 @@ var kinds = []kind{
 	{errInvalid, api.CodeInvalid, http.StatusBadRequest},
 	{errKeyReused, api.CodeKeyReused, http.StatusUnprocessableEntity},
 	{launcher.ErrInvalid, api.CodeInvalid, http.StatusBadRequest},
+	{access.ErrUnauthenticated, api.CodeUnauthenticated, http.StatusUnauthorized},
+	{access.ErrForbidden, api.CodeForbidden, http.StatusForbidden},
+	{access.ErrQuota, api.CodeQuotaExceeded, http.StatusConflict},
+	{access.ErrTokenExists, api.CodeTokenExists, http.StatusConflict},
+	{access.ErrTokenNotFound, api.CodeTokenNotFound, http.StatusNotFound},
+	{access.ErrInvalid, api.CodeInvalid, http.StatusBadRequest},
 
 	{lease.ErrRangeInvalid, api.CodeRangeInvalid, http.StatusBadRequest},
 	{lease.ErrRangeExists, api.CodeRangeExists, http.StatusConflict},
@@ -117,7 +127,23 @@ func (p *problem) GetStatus() int { return p.Status }
 // ContentType turns application/json into the media type of problem details.
 func (p *problem) ContentType(string) string { return "application/problem+json" }
 
+// GetHeaders are the header fields that go with it: RFC 9110 has a 401 say how
+// one is known.
+func (p *problem) GetHeaders() http.Header {
+	challenge := ""
+	switch p.Code {
+	case api.CodeUnauthenticated:
+		challenge = `Bearer realm="berth"`
+	case api.CodeForbidden:
+		challenge = `Bearer realm="berth", error="insufficient_scope"` // RFC 6750
+	default:
+		return nil
+	}
+	return http.Header{"Www-Authenticate": {challenge}}
+}
+
 var _ huma.StatusError = (*problem)(nil)
+var _ huma.HeadersError = (*problem)(nil)
 var _ huma.ContentTypeFilter = (*problem)(nil)
 
 func newProblem(status int, code api.Code, detail string) *problem {
@@ -150,10 +176,15 @@ func problemOf(err error) *problem {
 // fail turns what a handler got into what the client is told, and logs what is
 // the daemon's own fault.
 func (s *Server) fail(ctx context.Context, method, path string, err error) *problem {
-	if errors.Is(err, context.Canceled) && s.lasting.Err() != nil {
+	switch cause := context.Cause(ctx); {
+	case !errors.Is(err, context.Canceled):
+	case s.lasting.Err() != nil:
 		err = errStopping
+	case errors.Is(cause, access.ErrUnauthenticated):
+		err = cause // the token was revoked meanwhile
 	}
 	p := problemOf(err)
+	noteCode(ctx, p.Code)
 	if p.Code == api.CodeInternal && p.Status != statusHungUp || p.Code == api.CodeStore {
 		s.log.ErrorContext(ctx, "a request failed", "method", method, "path", path, "code", string(p.Code), "error", err)
 	}
@@ -175,6 +206,7 @@ func oneLine(s string) string {
 }
 
 func writeProblem(w http.ResponseWriter, p *problem) {
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	json.NewEncoder(w).Encode(p) // an error here is the client's going away

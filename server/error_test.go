@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"berth/access"
 	"berth/api"
 	"berth/conf"
 	"berth/launcher"
@@ -97,6 +98,13 @@ func TestErrors(t *testing.T) {
 		{launcher.ErrUnsupported, api.CodeUnsupported, 501},
 		{launcher.ErrInvalid, api.CodeInvalid, 400},
 		{launcher.ErrClosed, api.CodeStopping, 503},
+
+		{access.ErrUnauthenticated, api.CodeUnauthenticated, 401},
+		{access.ErrForbidden, api.CodeForbidden, 403},
+		{access.ErrQuota, api.CodeQuotaExceeded, 409},
+		{access.ErrTokenExists, api.CodeTokenExists, 409},
+		{access.ErrTokenNotFound, api.CodeTokenNotFound, 404},
+		{access.ErrInvalid, api.CodeInvalid, 400},
 
 		{store.ErrUnknown, api.CodeStore, 503},
 		{&store.ConflictError{Key: "k"}, api.CodeStore, 503},

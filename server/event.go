@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"berth/access"
 	"berth/api"
 	"berth/event"
 )
@@ -29,7 +30,7 @@ const (
 )
 
 func (s *Server) routeEvents(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "stream-events", Method: http.MethodGet, Path: "/v1/events",
 		Summary: "Send what has happened, and go on with what happens",
 		Responses: map[string]*huma.Response{"200": {

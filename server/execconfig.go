@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 	"berth/conf"
 	"berth/descriptor"
@@ -26,11 +27,11 @@ type ExecConfigs interface {
 }
 
 func (s *Server) routeExecConfigs(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "list-execs", Method: http.MethodGet, Path: "/v1/execs",
 		Summary: "List exec configurations",
 	}, s.listExecConfigs)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Exec, huma.Operation{
 		OperationID: "deploy-exec", Method: http.MethodPost, Path: "/v1/execs",
 		Summary:       "Deploy an exec configuration, in place of the one of its name",
 		DefaultStatus: http.StatusCreated,
@@ -42,11 +43,11 @@ func (s *Server) routeExecConfigs(routes huma.API) {
 			},
 		},
 	}, s.deployExecConfig)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Exec, huma.Operation{
 		OperationID: "undeploy-execs", Method: http.MethodDelete, Path: "/v1/execs",
 		Summary: "Remove the exec configurations whose names match",
 	}, s.undeployExecConfigs)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Exec, huma.Operation{
 		OperationID: "enable-execs", Method: http.MethodPost, Path: "/v1/execs/enable",
 		Summary: "Enable or disable the exec configurations whose names match",
 	}, s.enableExecConfigs)

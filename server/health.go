@@ -6,15 +6,16 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 )
 
 func (s *Server) routeHealth(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "get-health", Method: http.MethodGet, Path: "/v1/health",
 		Summary: "Tell how the daemon's disk and store are",
 	}, s.health)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "accept-damage", Method: http.MethodPost, Path: "/v1/health/accept",
 		Summary: "Accept what the store has lost, so that ports are leased again; answers what it was",
 	}, s.acceptDamage)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 	"berth/lease"
 	"berth/store"
@@ -16,16 +17,16 @@ import (
 const maxAcquired = lease.MaxPort
 
 func (s *Server) routeLeases(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "list-leases", Method: http.MethodGet, Path: "/v1/leases",
 		Summary: "List the live leases",
 	}, s.listLeases)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Lease, huma.Operation{
 		OperationID: "acquire-leases", Method: http.MethodPost, Path: "/v1/leases",
 		Summary:       "Acquire leases, all or none, held until they are released",
 		DefaultStatus: http.StatusCreated,
 	}, s.acquireLeases)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Lease, huma.Operation{
 		OperationID: "release-lease", Method: http.MethodDelete, Path: "/v1/leases/{id}",
 		Summary: "Release a lease",
 	}, s.releaseLease)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/access"
 )
 
 // maxSocketPath is the longest path in bytes that fits into a socket address,
@@ -23,15 +25,26 @@ const maxSocketPath = 107
 // listen in the same folder.
 const lockPatience = 2 * time.Second
 
-// Listen makes the unix socket at path and listens on it. Its folder is made
-// where it is missing, for its owner alone. The socket has mode 0600 from its
-// first moment, and connections of anybody but the owner of this process and
-// root are closed at once.
+// Listen is ListenShared for the owner of this process and root alone.
+func Listen(path string) (net.Listener, error) {
+	return ListenShared(path, access.Peers{Owner: os.Geteuid()}, -1)
+}
+
+// ListenShared makes the unix socket at path and listens on it. Its folder is
+// made where it is missing, for its owner alone.
+//
+// The socket has mode 0600 from its first moment. Where peers has roles of others
+// it is opened then: to the members of a group (0660) where that is all of them,
+// and else to everybody (0666). Each connection has who it is of by peers.
+//
+// Others can only connect where they get through the folders to the socket. One
+// that has nothing but the socket in it is opened for passing through; others
+// are left alone, and refused.
 //
 // A socket on which nobody listens any more is replaced; the caller holds the
 // lock of its state folder. The errors are ErrSocketPath, ErrSocketInUse, and
 // those of the file system.
-func Listen(path string) (net.Listener, error) {
+func ListenShared(path string, peers access.Peers, group int) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("%w: %s has %d bytes, at most %d fit: name a shorter one with BERTH_SOCKET",
 			ErrSocketPath, path, len(path), maxSocketPath)
@@ -65,11 +78,14 @@ func Listen(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
-	l := &listener{UnixListener: inner.(*net.UnixListener), path: path, owner: uint32(os.Geteuid())}
+	l := &listener{UnixListener: inner.(*net.UnixListener), path: path, peers: peers}
 	// Closing removes the path only while it is still this socket.
 	l.SetUnlinkOnClose(false)
-	if l.file, err = os.Lstat(path); err != nil {
-		return nil, errors.Join(fmt.Errorf("listen on %s: %w", path, err), inner.Close())
+	if l.file, err = os.Lstat(path); err == nil && !peers.IsOwners() {
+		err = share(path, peers, group)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on %s: %w", path, err), l.Close())
 	}
 	return l, nil
 }
@@ -117,17 +133,17 @@ func lockFolder(dir string) (unlock func(), err error) {
 	}
 }
 
-// listener accepts connections of its owner and root only.
+// listener accepts connections, of which each has who it is of.
 type listener struct {
 	*net.UnixListener
 	path  string
 	file  fs.FileInfo
-	owner uint32
+	peers access.Peers
 	close sync.Once
 	err   error
 }
 
-// Accept waits for the next connection of somebody who may connect.
+// Accept waits for the next connection of somebody who is known.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.AcceptUnix()
@@ -135,14 +151,10 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		peer, err := peerOf(conn)
-		switch {
-		case err != nil:
-			slog.Warn("closed a connection whose peer is not known", "socket", l.path, "error", err)
-		case peer.Uid != l.owner && peer.Uid != 0:
-			slog.Warn("closed a connection of another user", "socket", l.path, "uid", peer.Uid, "pid", peer.Pid)
-		default:
-			return conn, nil
+		if err == nil {
+			return &peerConn{conn, l.peers.Caller(peer)}, nil
 		}
+		slog.Warn("closed a connection whose peer is not known", "socket", l.path, "error", err)
 		conn.Close()
 	}
 }
@@ -150,26 +162,10 @@ func (l *listener) Accept() (net.Conn, error) {
 // Close stops listening and removes the socket. It may be called twice.
 func (l *listener) Close() error {
 	l.close.Do(func() {
-		if info, err := os.Lstat(l.path); err == nil && os.SameFile(info, l.file) {
+		if info, err := os.Lstat(l.path); err == nil && l.file != nil && os.SameFile(info, l.file) {
 			os.Remove(l.path)
 		}
 		l.err = l.UnixListener.Close()
 	})
 	return l.err
-}
-
-// peerOf returns who was at the other end when it connected (SO_PEERCRED).
-func peerOf(conn *net.UnixConn) (*unix.Ucred, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var peer *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		peer, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return nil, err
-	}
-	return peer, credErr
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"berth/access"
 	"berth/launcher"
 )
 
@@ -26,7 +27,7 @@ const (
 )
 
 func (s *Server) routeOutput(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "get-output", Method: http.MethodGet, Path: "/v1/processes/{id}/output",
 		Summary: "Send what a process wrote, and with follow what it goes on to write",
 		Responses: map[string]*huma.Response{"200": {

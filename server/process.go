@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 	"berth/launcher"
 	"berth/store"
@@ -21,32 +22,32 @@ const defaultReloadWait = time.Minute
 const maxWait = 24 * 60 * 60
 
 func (s *Server) routeProcesses(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Exec, huma.Operation{
 		OperationID: "exec-processes", Method: http.MethodPost, Path: "/v1/processes",
 		Summary:       "Start processes, all or none",
 		DefaultStatus: http.StatusCreated,
 	}, s.execProcesses)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "list-processes", Method: http.MethodGet, Path: "/v1/processes",
 		Summary: "List the processes that live, by id",
 	}, s.listProcesses)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "get-process", Method: http.MethodGet, Path: "/v1/processes/{id}",
 		Summary: "Show a process that lives, or one of the last that ended",
 	}, s.getProcess)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "get-process-info", Method: http.MethodGet, Path: "/v1/processes/{id}/info",
 		Summary: "Show all of a process that lives, or of one of the last that ended",
 	}, s.getProcessInfo)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Exec, huma.Operation{
 		OperationID: "kill-processes", Method: http.MethodPost, Path: "/v1/processes/kill",
 		Summary: "Stop processes and recuperate their leases",
 	}, s.killProcesses)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Exec, huma.Operation{
 		OperationID: "restart-processes", Method: http.MethodPost, Path: "/v1/processes/restart",
 		Summary: "Stop processes and start them again on the same ports",
 	}, s.restartProcesses)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Exec, huma.Operation{
 		OperationID: "reload-processes", Method: http.MethodPost, Path: "/v1/processes/reload",
 		Summary: "Exchange processes for new ones, one after the other",
 	}, s.reloadProcesses)

@@ -6,34 +6,35 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 	"berth/launcher"
 	"berth/lease"
 )
 
 func (s *Server) routeRanges(routes huma.API) {
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Read, huma.Operation{
 		OperationID: "list-ranges", Method: http.MethodGet, Path: "/v1/ranges",
 		Summary: "List ranges and what became of their ports",
 	}, s.listRanges)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "add-ranges", Method: http.MethodPost, Path: "/v1/ranges",
 		Summary:       "Add ranges, all or none",
 		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxRanges,
 	}, s.addRanges)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "update-range", Method: http.MethodPatch, Path: "/v1/ranges/{name}",
 		Summary: "Change the bounds of a range",
 	}, s.updateRange)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "delete-ranges", Method: http.MethodDelete, Path: "/v1/ranges",
 		Summary: "Delete the ranges whose names match, all or none",
 	}, s.deleteRanges)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "archive-ranges", Method: http.MethodPut, Path: "/v1/ranges/archives/{rev}",
 		Summary: "Archive all ranges under a name",
 	}, s.archiveRanges)
-	route(s, routes, huma.Operation{
+	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "restore-ranges", Method: http.MethodPost, Path: "/v1/ranges/archives/{rev}/restore",
 		Summary: "Restore the ranges of an archive",
 	}, s.restoreRanges)

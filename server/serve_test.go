@@ -7,11 +7,15 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"berth/access"
 	"berth/api"
+	"berth/audit"
 	"berth/conf"
 	"berth/server"
 	"berth/store/storetest"
@@ -32,11 +36,32 @@ type rig struct {
 // before.
 func newRig(tb testing.TB, changes ...func(*server.Options)) *rig {
 	tb.Helper()
+	return newRigOn(tb, nil, nil, changes...)
+}
+
+// shared is a socket, and who may use it.
+type shared struct {
+	path  string
+	peers access.Peers
+	group int
+}
+
+// quiet is for what is told to nobody.
+var quiet = slog.New(slog.DiscardHandler)
+
+// newRigOn is newRig with more listeners, and with another socket where share
+// says so.
+func newRigOn(tb testing.TB, more []net.Listener, share func(*shared), changes ...func(*server.Options)) *rig {
+	tb.Helper()
 	dir := tb.TempDir()
+	socket := shared{filepath.Join(dir, "b.sock"), access.Peers{Owner: os.Geteuid()}, -1}
+	if share != nil {
+		share(&socket)
+	}
 	r := &rig{
 		leases:    &fakeLeases{},
 		processes: &fakeProcesses{dir: filepath.Join(dir, "processes")},
-		socket:    filepath.Join(dir, "b.sock"),
+		socket:    socket.path,
 		log:       &syncBuffer{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -46,21 +71,30 @@ func newRig(tb testing.TB, changes ...func(*server.Options)) *rig {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	tokens, err := access.OpenTokens(ctx, kept, time.Now, quiet)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	audits, err := audit.Open(dir, audit.Options{Logger: quiet})
+	if err != nil {
+		tb.Fatal(err)
+	}
 	opts := server.Options{
+		Tokens: tokens, Audit: audits,
 		Leases: r.leases, Processes: r.processes, Settings: settings, Keys: kept, Home: dir, Socket: r.socket, Version: "v1", Stop: cancel,
 		Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	for _, change := range changes {
 		change(&opts)
 	}
-	l, err := server.Listen(r.socket)
+	l, err := server.ListenShared(socket.path, socket.peers, socket.group)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	served := make(chan error, 1)
 	done := make(chan struct{})
 	go func() {
-		served <- server.New(opts).Serve(ctx, l)
+		served <- server.New(opts).Serve(ctx, append(more, l)...)
 		close(done)
 	}()
 	r.served = served
@@ -69,6 +103,7 @@ func newRig(tb testing.TB, changes ...func(*server.Options)) *rig {
 		r.client.CloseIdleConnections()
 		cancel()
 		<-done
+		audits.Close()
 	})
 	return r
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"berth/access"
+	"berth/audit"
 	"berth/event"
 	"berth/store"
 )
@@ -54,11 +56,25 @@ type Options struct {
 	// Events has what happens; nil is a log of which nobody tells.
 	Events *event.Log
 
+	// Tokens are the tokens that callers may show; nil is none. Quotas say how
+	// many leases owners may have; nil is no limit.
+	Tokens *access.Tokens
+	Quotas *access.Quotas
+
+	// Audit is told of every change; nil is nobody.
+	Audit *audit.Log
+
+	// TokenPause is how long the answer to a token that is none takes, so that
+	// nobody tries many; 0 means 200 ms, below 0 none.
+	TokenPause time.Duration
+
 	// Home is the state folder. Uploads are spooled into its folder "spool".
 	Home string
 
-	// Socket and Version are what GET /v1/daemon tells of the daemon.
+	// Socket, Address (where it listens on TCP, empty for nowhere) and Version are
+	// what GET /v1/daemon tells of the daemon.
 	Socket  string
+	Address string
 	Version string
 
 	// Stop asks the daemon to end. It is called once POST /v1/daemon/stop was
@@ -86,6 +102,8 @@ type Server struct {
 	log     *slog.Logger
 	started time.Time
 	handler http.Handler
+	grants  map[string]grant // by the pattern of the route
+	refused refusals
 	keys    *keys
 	conns   *connections
 
@@ -118,6 +136,9 @@ func New(opts Options) *Server {
 	if opts.Events == nil {
 		opts.Events = event.New(1, time.Now)
 	}
+	if opts.TokenPause == 0 {
+		opts.TokenPause = tokenPause
+	}
 	if opts.Stop == nil {
 		opts.Stop = func() {}
 	}
@@ -126,27 +147,31 @@ func New(opts Options) *Server {
 		log:      opts.Logger,
 		started:  time.Now().UTC(),
 		stopping: make(chan struct{}),
+		grants:   make(map[string]grant),
 	}
 	s.lasting, s.endWork = context.WithCancelCause(noContext)
 	s.keys = newKeys(opts.Keys, time.Now, s.log)
 	s.conns = &connections{most: opts.MaxConnections, open: make(map[net.Conn]int64)}
-	s.handler = s.guard(s.routes())
+	s.handler = s.guard(s.permit(s.routes()))
 	return s
 }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Serve answers the connections of l until ctx ends or l fails. It then lets
-// the requests that are under way end, within Options.Drain, and closes l.
-// It returns nil after an end that was asked for. A Server serves once.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+// Serve answers the connections of listeners until ctx ends or one of them fails.
+// It then lets the requests that are under way end, within Options.Drain, and
+// closes them. It returns nil after an end that was asked for. A Server serves once.
+//
+// Who connects is known by the connections of ListenShared; from other listeners
+// only who shows a token is.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	// Uploads that a daemon left when it was killed.
 	if err := os.RemoveAll(s.spoolDir()); err != nil {
-		return errors.Join(fmt.Errorf("clear the folder of uploads: %w", err), l.Close())
+		return errors.Join(fmt.Errorf("clear the folder of uploads: %w", err), closeAll(listeners))
 	}
 	if err := s.keys.load(ctx); err != nil {
-		return errors.Join(err, l.Close())
+		return errors.Join(err, closeAll(listeners))
 	}
 	sweepCtx, endSweep := context.WithCancel(ctx)
 	var sweeper sync.WaitGroup
@@ -158,7 +183,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		ConnState:         s.conns.changed,
-		ConnContext:       s.conns.with,
+		ConnContext:       s.connected,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
@@ -182,13 +207,27 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		s.endWork(errStopping)
 		stopped <- err
 	}()
-	err := srv.Serve(l)
+	ended := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { ended <- srv.Serve(l) }()
+	}
+	err := <-ended
 	close(served)
 	stopErr := <-stopped
+	for range len(listeners) - 1 {
+		<-ended
+	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
 	return errors.Join(err, stopErr)
+}
+
+func closeAll(listeners []net.Listener) (err error) {
+	for _, l := range listeners {
+		err = errors.Join(err, l.Close())
+	}
+	return err
 }
 
 // guard stands before every handler: no panic gets past it, a body comes in
@@ -197,6 +236,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseWriter: w}
+		defer func() {
+			// Only who went away, or was cut off, has no answer.
+			if !rec.wrote {
+				rec.tell(statusHungUp)
+			}
+		}()
 		defer func() {
 			p := recover()
 			if p == nil {
@@ -237,16 +282,28 @@ func (s *Server) guard(next http.Handler) http.Handler {
 type recorder struct {
 	http.ResponseWriter
 	wrote bool
+
+	// before is called once, before a status is sent; nil is not.
+	before func(status int)
 }
 
 func (r *recorder) WriteHeader(status int) {
+	r.tell(status)
 	r.wrote = true
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *recorder) Write(p []byte) (int, error) {
+	r.tell(http.StatusOK)
 	r.wrote = true
 	return r.ResponseWriter.Write(p)
+}
+
+func (r *recorder) tell(status int) {
+	if before := r.before; before != nil {
+		r.before = nil
+		before(status)
+	}
 }
 
 // Unwrap lets http.ResponseController find the connection.

@@ -40,6 +40,8 @@ type commands struct {
 	Logs     logsCommand     `cmd:"" help:"show the output of a process"`
 	Events   eventsCommand   `cmd:"" help:"show what has happened, and what happens"`
 	Status   statusCommand   `cmd:"" help:"show how things are, on one screen"`
+	Token    tokenCommands   `cmd:"" help:"tokens, by which callers are known"`
+	Audit    auditCommand    `cmd:"" help:"show who has changed what"`
 	Script   scriptCommand   `cmd:"" help:"run commands from a file"`
 	Doctor   doctorCommand   `cmd:"" help:"show how disk and store are"`
 	Echo     echoCommand     `cmd:"" help:"print words"`

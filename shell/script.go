@@ -160,8 +160,13 @@ func (s *Shell) variable(name string) (string, bool) {
 	if v, ok := s.loadedVariable(name); ok {
 		return v, true
 	}
-	if name == "corus.server.host" {
+	switch name {
+	case "corus.server.host":
 		return hostAddress(), true
+	case "corus.server.port":
+		if port := s.serverPort(); port != "" {
+			return port, true
+		}
 	}
 	return s.opts.Env(name)
 }

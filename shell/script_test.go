@@ -40,7 +40,7 @@ func TestScript(t *testing.T) {
 			[]string{`POST /v1/ranges {"ranges":[{"name":"http","min":8080,"max":8085,"protocol":"tcp"}]}`, "DELETE /v1/ranges?name=http"}},
 		{"quotes", `echo "a  b" 'c  d' e\ f`, "a  b c  d e f\n", "", 0, nil},
 		{"variables", "echo ${GREETING} ${corus.server.host} ${corus.server.port} ${corus.process.dir}/gc.log '${GREETING}'",
-			"hello world 10.0.0.1 ${corus.server.port} ${corus.process.dir}/gc.log ${GREETING}\n", "", 0, nil},
+			"hello world 10.0.0.1 ${corus.server.port} ${corus.process.dir}/gc.log ${GREETING}\n", "", 0, []string{"GET /v1/daemon"}},
 		{"a failure", "echo a\n# comment\nkill -i 9\necho b", "a\n", "berth: script: FILE:3: kill: not there\n", 4, []string{`POST /v1/processes/kill {"ids":[9]}`}},
 		{"wrong usage", "echo a\nport add -n x\necho b", "a\n", "berth: script: FILE:2: port add: option -min is missing; try berth port add --help\n", 2, nil},
 		{"an unknown command", "frob", "", "berth: script: FILE:1: unknown command `frob`; try berth --help\n", 2, nil},

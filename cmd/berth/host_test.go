@@ -32,8 +32,9 @@ const patience = time.Minute
 // host is a state folder of its own on which a test runs the real program.
 type host struct {
 	t      *testing.T
-	home   string // BERTH_HOME
-	dir    string // where commands are run, for the files that they name
+	home   string   // BERTH_HOME
+	dir    string   // where commands are run, for the files that they name
+	env    []string // more variables of commands
 	client *client.Client
 }
 
@@ -43,10 +44,12 @@ func newHost(t *testing.T) *host {
 	t.Helper()
 	dir := t.TempDir()
 	h := &host{t: t, home: filepath.Join(dir, "home"), dir: dir}
-	h.client = client.New(client.Options{Socket: filepath.Join(h.home, "berth.sock")})
+	h.client = clientOn(filepath.Join(h.home, "berth.sock"))
 	t.Cleanup(h.end)
 	return h
 }
+
+func clientOn(socket string) *client.Client { return client.New(client.Options{Socket: socket}) }
 
 // end leaves nothing behind, whatever became of the test.
 func (h *host) end() {
@@ -95,7 +98,7 @@ func (h *host) environ() []string {
 	})
 	// A program with the race detector in it sleeps a second before it exits
 	// otherwise.
-	return append(env, "BERTH_HOME="+h.home, "GORACE=atexit_sleep_ms=0")
+	return append(append(env, "BERTH_HOME="+h.home, "GORACE=atexit_sleep_ms=0"), h.env...)
 }
 
 // command is a command on the host, not started yet. It is killed when ctx ends.

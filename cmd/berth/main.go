@@ -25,7 +25,9 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintf(os.Stderr, "berth: %v\n", err)
 		return shell.ExitFailed
 	}
-	c := client.New(client.Options{Socket: paths.Socket, Start: client.Autostart{Paths: paths}.Start})
+	reached := client.Environment(os.Getenv)
+	reached.Socket, reached.Start = paths.Socket, client.Autostart{Paths: paths}.Start
+	c := client.New(reached)
 	defer c.Close()
 	return shell.New(shell.Options{
 		Client:  c,

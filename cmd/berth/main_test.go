@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 		"server": serverMain,
 		"get":    getMain,
 		"media":  mediaMain,
+		"cert":   certMain,
 	})
 }
 

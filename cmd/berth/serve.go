@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"berth/access"
+	"berth/audit"
 	"berth/conf"
 	"berth/event"
 	"berth/home"
@@ -41,9 +44,13 @@ func serve(ctx context.Context, paths home.Paths, o shell.ServeOptions) error {
 	// signal would be handed on to the processes; taking it is not.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
+	forgetCaller()
 	d := newDaemon(paths, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	d.adoptCopy, d.cgroups = o.AdoptCopy, o.Cgroups || os.Getenv("BERTH_CGROUPS") == "1"
 	if err := d.setLogs(o); err != nil {
+		return err
+	}
+	if err := d.setAccess(o, os.Getenv); err != nil {
 		return err
 	}
 	return d.run(ctx)
@@ -104,6 +111,14 @@ type daemon struct {
 	// cgroups has processes live in cgroups of their own.
 	cgroups bool
 
+	// peers are who may use the socket, and socketGroup, unless it is -1, is the
+	// group that it gets.
+	peers       access.Peers
+	socketGroup int
+
+	// listen is the TCP address that is answered on too, empty for none.
+	listen, tlsCert, tlsKey string
+
 	// boot tells the boot of the host from others.
 	boot func() (string, error)
 
@@ -114,9 +129,10 @@ type daemon struct {
 
 func newDaemon(paths home.Paths, log *slog.Logger) *daemon {
 	return &daemon{
-		paths:     paths,
-		log:       log,
-		environ:   os.Environ(),
+		paths:   paths,
+		log:     log,
+		environ: os.Environ(),
+		peers:   access.Peers{Owner: os.Geteuid()}, socketGroup: -1,
 		lockLimit: lockLimit,
 		openStore: func(dir string, log *slog.Logger) (failingStore, error) {
 			o := badger.Options{Logger: log}
@@ -213,6 +229,19 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		}
 	}()
 
+	remote, err := d.listenTLS()
+	if err != nil {
+		return err
+	}
+	if remote != nil {
+		defer remote.Close() // the server has closed it mostly
+	}
+	audits, err := audit.Open(d.paths.State, audit.Options{Logger: d.log})
+	if err != nil {
+		return err
+	}
+	defer closing(&err, "close the audit", audits.Close)
+
 	if err := failpoint.Fail("serve/stored"); err != nil {
 		return err
 	}
@@ -230,6 +259,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	tokens, err := access.OpenTokens(ctx, st, time.Now, d.log)
+	if err != nil {
+		return err
+	}
 	var cgroups *cgroup.Parent
 	if d.cgroups {
 		if cgroups, err = cgroup.Open(id); err != nil {
@@ -238,7 +271,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		defer closing(&err, "remove the cgroup of the processes", cgroups.Close)
 	}
 	processes, err := launcher.Open(ctx, launcher.Options{
-		Store: st, Leases: leases, Settings: processSettings{settings}, Runner: d.runPreExec, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Lost: len(st.Health().Damage) > 0, Cgroups: cgroups, LogLimit: d.logLimit, LogFiles: d.logFiles, Environ: d.environ, Events: events, Logger: d.log,
+		Store: st, Leases: leases, Settings: processSettings{settings}, Runner: d.runPreExec, Home: d.paths.State, Socket: d.paths.Socket, StateID: id, Copied: isCopy, Lost: len(st.Health().Damage) > 0, ServerPort: portOf(remote), Cgroups: cgroups, LogLimit: d.logLimit, LogFiles: d.logFiles, Environ: d.environ, Events: events, Logger: d.log,
 	})
 	if errors.Is(err, launcher.ErrCopied) {
 		return fmt.Errorf("%w: %w: serve the original; or, where that is gone for good, let this one take its place with berth serve -adopt-copy", errCopied, err)
@@ -260,16 +293,20 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err := failpoint.Fail("serve/adopted"); err != nil {
 		return err
 	}
-	l, err := server.Listen(d.paths.Socket)
+	l, err := server.ListenShared(d.paths.Socket, d.peers, d.socketGroup)
 	if err != nil {
 		return err
+	}
+	listeners := []net.Listener{l}
+	if remote != nil {
+		listeners = append(listeners, remote)
 	}
 	failpoint.At("serve/listening")
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	api := server.New(server.Options{
 		Leases: leases, Processes: processes, Settings: settings, Store: st, Keys: st, Events: events, Home: d.paths.State, Socket: d.paths.Socket,
-		Version: buildVersion(), Stop: stop, Logger: d.log,
+		Tokens: tokens, Audit: audits, Address: addressOf(remote), Version: buildVersion(), Stop: stop, Logger: d.log,
 	})
 
 	// The first part that ends ends all.
@@ -286,7 +323,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 			return fmt.Errorf("%s: %w", name, err)
 		})
 	}
-	start("serve "+d.paths.Socket, func(ctx context.Context) error { return api.Serve(ctx, l) })
+	start("serve "+d.paths.Socket, func(ctx context.Context) error { return api.Serve(ctx, listeners...) })
 	start("watch the ports that are set aside", leases.Run)
 	start("watch the processes", processes.Run)
 	start("watch the lock", lock.watch)
@@ -299,7 +336,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		}
 	})
 	events.Add("daemon", "started", strconv.Itoa(os.Getpid()), fmt.Sprintf("the daemon answers, pid %d, version %s", os.Getpid(), buildVersion()))
-	d.log.Info("the daemon answers", "socket", d.paths.Socket, "home", d.paths.State, "pid", os.Getpid(),
+	d.log.Info("the daemon answers", "socket", d.paths.Socket, "listen", addressOf(remote), "home", d.paths.State, "pid", os.Getpid(),
 		"version", buildVersion(), "processes", processes.Running())
 	failpoint.At("serve/answering")
 	close(d.ready)

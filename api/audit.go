@@ -5,7 +5,7 @@ import "time"
 // AuditRecord is a change that was asked for: who, what, when, and what became
 // of it.
 type AuditRecord struct {
-	Time      time.Time `json:"time"`
+	Time      time.Time `json:"time" doc:"when it was asked for"`
 	UID       *int      `json:"uid,omitempty" doc:"user id at the other end of the socket; absent over TCP"`
 	User      string    `json:"user,omitempty" doc:"the name of that user"`
 	PID       int       `json:"pid,omitempty" doc:"the process that had connected"`

@@ -14,14 +14,14 @@ const (
 // Diagnosis is what came of asking a process on one of its ports.
 type Diagnosis struct {
 	Process      int       `json:"process" doc:"its id"`
-	Distribution string    `json:"distribution"`
-	Version      string    `json:"version"`
-	Profile      string    `json:"profile"`
-	Name         string    `json:"name"`
-	PID          int       `json:"pid,omitempty"`
+	Distribution string    `json:"distribution" doc:"the name of its distribution"`
+	Version      string    `json:"version" doc:"the version of its distribution"`
+	Profile      string    `json:"profile" doc:"the profile that it was started with"`
+	Name         string    `json:"name" doc:"its name in the descriptor"`
+	PID          int       `json:"pid,omitempty" doc:"the operating system's process id"`
 	Range        string    `json:"range,omitempty" doc:"of the port on which it is asked; absent where it cannot be asked"`
 	Port         int       `json:"port,omitempty" doc:"as leased; the URL has it with its prefix"`
-	URL          string    `json:"url,omitempty"`
+	URL          string    `json:"url,omitempty" doc:"where it was asked"`
 	Result       string    `json:"result" doc:"well, starting, stopping, failed or unchecked"`
 	Code         int       `json:"code,omitempty" doc:"status of the answer; absent where none came"`
 	Milliseconds float64   `json:"milliseconds,omitempty" doc:"how long the answer took"`

@@ -13,25 +13,25 @@ const (
 	CodeForbidden            Code = "forbidden"              // who asks may not do this
 	CodeQuotaExceeded        Code = "quota-exceeded"         // the owner would have more leases than it may
 	CodeTokenExists          Code = "token-exists"           // the name is taken
-	CodeTokenNotFound        Code = "token-not-found"        //
+	CodeTokenNotFound        Code = "token-not-found"        // none has the name
 	CodeRangeInvalid         Code = "range-invalid"          // a range's name, ports, protocol or scope
 	CodeRangeExists          Code = "range-exists"           // the name is taken
 	CodeRangeOverlaps        Code = "range-overlaps"         // its ports belong to another range
-	CodeRangeNotFound        Code = "range-not-found"        //
+	CodeRangeNotFound        Code = "range-not-found"        // no range has the name
 	CodeRangeLeased          Code = "range-leased"           // it has live leases
 	CodeRangeFull            Code = "range-full"             // no port of it can be leased
 	CodePortAssigned         Code = "port-assigned"          // a port that was asked for by its number is leased
 	CodePortInUse            Code = "port-in-use"            // something else is bound to it
 	CodePortPrivileged       Code = "port-privileged"        // the daemon may not bind it
-	CodeArchiveNotFound      Code = "archive-not-found"      //
-	CodeLeaseNotFound        Code = "lease-not-found"        //
+	CodeArchiveNotFound      Code = "archive-not-found"      // no archive has the name, or it does not hold that
+	CodeLeaseNotFound        Code = "lease-not-found"        // no live lease has the id
 	CodeLeaseChanged         Code = "lease-changed"          // the generation is another one
 	CodeDistributionInvalid  Code = "distribution-invalid"   // descriptor or archive
 	CodeDistributionExists   Code = "distribution-exists"    // name and version are taken
-	CodeDistributionNotFound Code = "distribution-not-found" //
+	CodeDistributionNotFound Code = "distribution-not-found" // none has the name and version
 	CodeDistributionRunning  Code = "distribution-running"   // processes of it run
-	CodeProcessNotFound      Code = "process-not-found"      //
-	CodeProfileNotFound      Code = "profile-not-found"      //
+	CodeProcessNotFound      Code = "process-not-found"      // none has the id, or the name
+	CodeProfileNotFound      Code = "profile-not-found"      // the process has no starter for it
 	CodeExecNotFound         Code = "exec-not-found"         // an exec configuration
 	CodeExecRefused          Code = "exec-refused"           // a check before the start
 	CodeExecFailed           Code = "exec-failed"            // the command could not be exec'd, or ended while waited for
@@ -43,7 +43,7 @@ const (
 	CodeDamaged              Code = "store-damaged"          // acknowledged changes are lost, and that is not accepted yet
 	CodeBusy                 Code = "busy"                   // there are too many connections
 	CodeStopping             Code = "stopping"               // the daemon is about to end
-	CodeInternal             Code = "internal"               //
+	CodeInternal             Code = "internal"               // the daemon made a mistake: its log says which
 )
 
 // Error is a problem as RFC 9457 has it, with a stable code.

@@ -13,7 +13,7 @@ const (
 // Event is something that has happened.
 type Event struct {
 	Sequence int64     `json:"sequence" doc:"grows with each event, over restarts of the daemon too"`
-	Time     time.Time `json:"time"`
+	Time     time.Time `json:"time" doc:"when it happened"`
 	Kind     string    `json:"kind" doc:"what has happened: acquired, recuperated, running, ended"`
 	Noun     string    `json:"noun" doc:"to what: range, lease, port, distribution, process, daemon; stream where it tells of missed events"`
 	ID       string    `json:"id" doc:"to which: a name, the id of a lease or a process"`

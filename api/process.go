@@ -29,16 +29,16 @@ const (
 // Process is a process that the launcher runs or ran.
 type Process struct {
 	ID           int           `json:"id" doc:"small, and never used again"`
-	Distribution string        `json:"distribution"`
-	Version      string        `json:"version"`
-	Profile      string        `json:"profile"`
-	Name         string        `json:"name"`
+	Distribution string        `json:"distribution" doc:"the name of its distribution"`
+	Version      string        `json:"version" doc:"the version of its distribution"`
+	Profile      string        `json:"profile" doc:"the profile that it was started with"`
+	Name         string        `json:"name" doc:"its name in the descriptor"`
 	Instance     int           `json:"instance" doc:"which one of its exec, from 0"`
 	Replaces     int           `json:"replaces,omitempty" doc:"the id of the process that it was started for in a reload"`
 	PID          int           `json:"pid,omitempty" doc:"the operating system's process id"`
-	Status       string        `json:"status"`
-	StartedAt    time.Time     `json:"startedAt,omitzero"`
-	Ports        []ProcessPort `json:"ports"`
+	Status       string        `json:"status" doc:"what it does now" enum:"starting,running,stopping,restarting,waiting,ended"`
+	StartedAt    time.Time     `json:"startedAt,omitzero" doc:"when it was last started"`
+	Ports        []ProcessPort `json:"ports" doc:"the ports that are leased to it"`
 	Dir          string        `json:"dir" doc:"its folder, which holds process.out"`
 	Retries      int           `json:"retries,omitempty" doc:"how often it was started on other ports, because something else had taken one before it could listen"`
 
@@ -59,7 +59,7 @@ type Process struct {
 	MemoryBytes *uint64  `json:"memoryBytes,omitempty" doc:"resident; pages that several share count for each"`
 
 	// Of a process that ended.
-	EndedAt  time.Time `json:"endedAt,omitzero"`
+	EndedAt  time.Time `json:"endedAt,omitzero" doc:"when it ended"`
 	ExitCode *int      `json:"exitCode,omitempty" doc:"absent where a signal ended it or the kernel does not tell"`
 	Signal   string    `json:"signal,omitempty" doc:"the signal that ended it: SIGKILL"`
 
@@ -72,14 +72,14 @@ type ProcessInfo struct {
 	PIDs         []int    `json:"pids" doc:"the process itself and those that come from it"`
 	Command      []string `json:"command" doc:"its arguments; values of secrets are masked"`
 	Environment  []string `json:"environment" doc:"the names of its variables"`
-	WorkingDir   string   `json:"workingDir,omitempty"`
-	LogFiles     []string `json:"logFiles"`
+	WorkingDir   string   `json:"workingDir,omitempty" doc:"the folder that it runs in"`
+	LogFiles     []string `json:"logFiles" doc:"the files that its output is in, the oldest one first"`
 	Dependencies []string `json:"dependencies" doc:"what has to listen before it is started"`
 
 	HealthCheck *HealthCheck `json:"healthCheck,omitempty" doc:"how it is asked how it is; absent where it is not asked"`
 
 	// What its descriptor says; absent where that is not deployed any more.
-	Policy *ProcessPolicy `json:"policy,omitempty"`
+	Policy *ProcessPolicy `json:"policy,omitempty" doc:"how it is looked after; absent where its descriptor is not deployed any more"`
 }
 
 // HealthCheck is how a process is asked how it is.
@@ -94,26 +94,26 @@ type HealthCheck struct {
 type ProcessPolicy struct {
 	Restart                string  `json:"restart" doc:"never, on-failure or always"`
 	MaxRestarts            int     `json:"maxRestarts" doc:"how often in a row"`
-	ShutdownTimeoutSeconds float64 `json:"shutdownTimeoutSeconds"`
-	MaxKillRetry           int     `json:"maxKillRetry"`
-	DeleteOnKill           bool    `json:"deleteOnKill"`
+	ShutdownTimeoutSeconds float64 `json:"shutdownTimeoutSeconds" doc:"how long it may take to end before it is forced"`
+	MaxKillRetry           int     `json:"maxKillRetry" doc:"how often it is forced"`
+	DeleteOnKill           bool    `json:"deleteOnKill" doc:"whether its folder goes with it"`
 	MaxInstances           int     `json:"maxInstances" doc:"0: any number"`
 }
 
 // ProcessExit is how a process ended.
 type ProcessExit struct {
 	ExitCode *int   `json:"exitCode,omitempty" doc:"absent where a signal ended it or the kernel does not tell"`
-	Signal   string `json:"signal,omitempty"`
+	Signal   string `json:"signal,omitempty" doc:"the signal that ended it: SIGKILL"`
 	Reason   string `json:"reason" doc:"why, for people"`
 }
 
 // ProcessPort is a port that a process has leased.
 type ProcessPort struct {
 	Name     string `json:"name" doc:"the range"`
-	Protocol string `json:"protocol"`
-	Port     int    `json:"port"`
-	State    string `json:"state"`
-	Lease    string `json:"lease"`
+	Protocol string `json:"protocol" doc:"of the port" enum:"tcp,udp"`
+	Port     int    `json:"port" doc:"its number"`
+	State    string `json:"state" doc:"what is seen of it" enum:"leased,listening,stolen"`
+	Lease    string `json:"lease" doc:"the id of its lease"`
 }
 
 // Exec asks for processes to be started, all or none.
@@ -127,25 +127,25 @@ type Exec struct {
 	Name         string `json:"name,omitempty" doc:"process name, or pattern; empty: each process that is not invoked by name"`
 	Instances    int    `json:"instances,omitempty" doc:"how many of each; 0 means 1"`
 	// WaitSeconds above 0 asks to wait that long until every process listens on its leased ports.
-	WaitSeconds float64 `json:"waitSeconds,omitempty"`
+	WaitSeconds float64 `json:"waitSeconds,omitempty" doc:"how long to wait, in seconds, until every process listens on its leased ports; 0 is not at all" minimum:"0" maximum:"86400"`
 }
 
 // Started answers an Exec.
 type Started struct {
-	Processes []Process `json:"processes"`
-	Warnings  []string  `json:"warnings,omitempty"`
+	Processes []Process `json:"processes" doc:"the processes, in the order in which they were started"`
+	Warnings  []string  `json:"warnings,omitempty" doc:"what was left out or is odd, for people"`
 }
 
 // Selector selects processes. Fields that are set narrow it down; all of them
 // hold together. IDs and PIDs are exact: one that is not there is an error.
 type Selector struct {
-	All          bool   `json:"all,omitempty"`
-	IDs          []int  `json:"ids,omitempty"`
-	PIDs         []int  `json:"pids,omitempty"`
-	Distribution string `json:"distribution,omitempty"`
-	Version      string `json:"version,omitempty"`
-	Name         string `json:"name,omitempty"`
-	Profile      string `json:"profile,omitempty"`
+	All          bool   `json:"all,omitempty" doc:"all processes that live"`
+	IDs          []int  `json:"ids,omitempty" doc:"ids that Berth gave; one that is not there is an error"`
+	PIDs         []int  `json:"pids,omitempty" doc:"the operating system's process ids; one that is not there is an error"`
+	Distribution string `json:"distribution,omitempty" doc:"a name, or a pattern with *"`
+	Version      string `json:"version,omitempty" doc:"a version, or a pattern with *"`
+	Name         string `json:"name,omitempty" doc:"a name, or a pattern with *"`
+	Profile      string `json:"profile,omitempty" doc:"a profile, or a pattern with *"`
 	Port         string `json:"port,omitempty" doc:"RANGE:PORT, each a pattern: http:*"`
 }
 
@@ -154,37 +154,37 @@ type Kill struct {
 	Selector
 	Hard bool `json:"hard,omitempty" doc:"force it at once, without asking"`
 	// WaitSeconds above 0 asks to wait that long until the leases are recuperated.
-	WaitSeconds float64 `json:"waitSeconds,omitempty"`
+	WaitSeconds float64 `json:"waitSeconds,omitempty" doc:"how long to wait, in seconds, until the leases are recuperated; 0 is not at all" minimum:"0" maximum:"86400"`
 }
 
 // Restart asks processes to stop and to start again on the same ports.
 type Restart struct {
 	Selector
-	Hard bool `json:"hard,omitempty"`
+	Hard bool `json:"hard,omitempty" doc:"force it at once, without asking"`
 	// Ports are other ports for this run, as in Reload; new processes, with other ids, replace the old ones then.
-	Ports []string `json:"ports,omitempty"`
+	Ports []string `json:"ports,omitempty" doc:"other ports for this run, as of a reload; new processes replace the old ones then"`
 	// WaitSeconds above 0 asks to wait that long until every process listens on its leased ports again.
-	WaitSeconds float64 `json:"waitSeconds,omitempty"`
+	WaitSeconds float64 `json:"waitSeconds,omitempty" doc:"how long to wait, in seconds, until every process listens on its leased ports again; 0 is not at all" minimum:"0" maximum:"86400"`
 }
 
 // Reload asks for processes to be exchanged for new ones, one after the other.
 type Reload struct {
 	Selector
 	// Ports are other ports for this run: 3001, 4000-4003, auto:5000-5100 or the name of a range.
-	Ports []string `json:"ports,omitempty"`
+	Ports []string `json:"ports,omitempty" doc:"other ports for this run: 3001, 4000-4003, auto:5000-5100, or the name of a range"`
 	// WaitSeconds is how long each new one may take until it listens; 0 means 60.
-	WaitSeconds float64 `json:"waitSeconds,omitempty"`
+	WaitSeconds float64 `json:"waitSeconds,omitempty" doc:"how long, in seconds, each new one may take until it listens; 0 means 60" minimum:"0" maximum:"86400"`
 }
 
 // Reloaded answers a Reload: the new processes, and those that were restarted
 // instead, of which the warnings tell.
 type Reloaded struct {
-	Processes []Process `json:"processes"`
+	Processes []Process `json:"processes" doc:"the new ones"`
 	Restarted []int     `json:"restarted,omitempty" doc:"the ids of those that were restarted"`
-	Warnings  []string  `json:"warnings,omitempty"`
+	Warnings  []string  `json:"warnings,omitempty" doc:"what was done otherwise or is odd, for people"`
 }
 
 // Affected are the processes that a Kill or Restart reached.
 type Affected struct {
-	Processes []Process `json:"processes"`
+	Processes []Process `json:"processes" doc:"those that were reached"`
 }

@@ -15,14 +15,14 @@ type Range struct {
 // exactly one of Available, Active and SetAside.
 type RangeStatus struct {
 	Range
-	Available []int          `json:"available"`
-	Active    []ActivePort   `json:"active"`
-	SetAside  []SetAsidePort `json:"setAside"`
+	Available []int          `json:"available" doc:"ports that can be leased now"`
+	Active    []ActivePort   `json:"active" doc:"ports that are leased"`
+	SetAside  []SetAsidePort `json:"setAside" doc:"ports that something else is bound to"`
 }
 
 // ActivePort is a port that is leased.
 type ActivePort struct {
-	Port   int    `json:"port"`
+	Port   int    `json:"port" doc:"its number"`
 	State  string `json:"state" doc:"leased, listening or stolen"`
 	Holder string `json:"holder" doc:"who has the lease, for people"`
 	PID    int    `json:"pid,omitempty" doc:"the holder's process id, where it is a running process"`
@@ -31,16 +31,16 @@ type ActivePort struct {
 
 // SetAsidePort is a port that cannot be leased now because something else is bound to it.
 type SetAsidePort struct {
-	Port    int       `json:"port"`
-	Reason  string    `json:"reason"`
+	Port    int       `json:"port" doc:"its number"`
+	Reason  string    `json:"reason" doc:"why, for people"`
 	PID     int       `json:"pid,omitempty" doc:"who is bound to it, where that can be seen"`
-	Command string    `json:"command,omitempty"`
-	Since   time.Time `json:"since"`
+	Command string    `json:"command,omitempty" doc:"the name of its program"`
+	Since   time.Time `json:"since" doc:"since when"`
 }
 
 // AddRanges asks for ranges to be added, all or none.
 type AddRanges struct {
-	Ranges []Range `json:"ranges"`
+	Ranges []Range `json:"ranges" doc:"the ranges to add"`
 	Clear  bool    `json:"clear,omitempty" doc:"replace all ranges that there are"`
 	Force  bool    `json:"force,omitempty" doc:"with clear: also where a range that goes has live leases"`
 }
@@ -61,11 +61,11 @@ type UpdatedRange struct {
 
 // DeletedRanges are the ranges that a deletion removed.
 type DeletedRanges struct {
-	Deleted []Range `json:"deleted"`
+	Deleted []Range `json:"deleted" doc:"as they were"`
 }
 
 // Archived tells which ranges an archive holds after archiving or restoring.
 type Archived struct {
-	Revision string  `json:"revision"`
-	Ranges   []Range `json:"ranges"`
+	Revision string  `json:"revision" doc:"the name of the archive"`
+	Ranges   []Range `json:"ranges" doc:"its ranges"`
 }

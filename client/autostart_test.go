@@ -19,10 +19,12 @@ import (
 	"berth/api"
 	"berth/client"
 	"berth/home"
+	"berth/launcher/gate"
 )
 
 // The test binary is also the daemon that it starts.
 func TestMain(m *testing.M) {
+	gate.Main()
 	switch os.Getenv("BERTH_TEST_DAEMON") {
 	case "":
 		os.Exit(m.Run())

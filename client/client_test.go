@@ -7,15 +7,18 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"berth/access"
 	"berth/api"
 	"berth/client"
 	"berth/lease"
+	"berth/server"
 )
 
 // seen is what a fake daemon was asked.
@@ -203,6 +206,30 @@ func text(r io.ReadCloser, err error) (any, error) {
 	return string(data), err
 }
 
+// codes are all codes, as the schema of problems has them.
+func codes(t *testing.T) (all []api.Code) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	server.New(server.Options{}).ServeHTTP(w, httptest.NewRequestWithContext(access.With(t.Context(), access.Caller{Known: true, Role: access.Read}), "GET", "/openapi.json", nil))
+	var doc struct {
+		Components struct {
+			Schemas struct {
+				Problem struct {
+					Properties struct{ Code struct{ Enum []api.Code } }
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	all = doc.Components.Schemas.Problem.Properties.Code.Enum
+	if len(all) < 30 {
+		t.Fatalf("the document has %d codes", len(all))
+	}
+	return all
+}
+
 // A problem crosses the wire and is still what it was: its code, and the
 // sentinel of package lease that the code stands for.
 func TestErrors(t *testing.T) {
@@ -219,14 +246,10 @@ func TestErrors(t *testing.T) {
 		api.CodeArchiveNotFound: lease.ErrArchiveNotFound,
 		api.CodeLeaseNotFound:   lease.ErrLeaseNotFound,
 		api.CodeLeaseChanged:    lease.ErrLeaseChanged,
+		api.CodeNoSpace:         lease.ErrNoSpace,
+		api.CodeDamaged:         lease.ErrDamaged,
 	}
-	codes := []api.Code{
-		api.CodeInvalid, api.CodeRangeInvalid, api.CodeRangeExists, api.CodeRangeOverlaps, api.CodeRangeNotFound,
-		api.CodeRangeLeased, api.CodeRangeFull, api.CodePortAssigned, api.CodePortInUse, api.CodePortPrivileged, api.CodeArchiveNotFound, api.CodeLeaseNotFound, api.CodeLeaseChanged,
-		api.CodeDistributionInvalid, api.CodeDistributionExists, api.CodeDistributionNotFound, api.CodeDistributionRunning,
-		api.CodeProcessNotFound, api.CodeProfileNotFound, api.CodeExecRefused, api.CodeExecFailed, api.CodeTimeout,
-		api.CodeUnsupported, api.CodeStore, api.CodeStopping, api.CodeInternal,
-	}
+	codes := codes(t)
 	for _, code := range codes {
 		t.Run(string(code), func(t *testing.T) {
 			f := serve(t, 409, "application/problem+json", `{"title":"Conflict","status":409,"detail":"what went wrong","code":"`+string(code)+`"}`)

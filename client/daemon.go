@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,6 +17,13 @@ import (
 func (c *Client) Daemon(ctx context.Context) (api.Daemon, error) {
 	var out api.Daemon
 	err := c.call(ctx, http.MethodGet, "/v1/daemon", nil, nil, &out)
+	return out, err
+}
+
+// Document returns the OpenAPI document of the daemon that answers, as JSON.
+func (c *Client) Document(ctx context.Context) (json.RawMessage, error) {
+	var out json.RawMessage
+	err := c.call(ctx, http.MethodGet, "/openapi.json", nil, nil, &out)
 	return out, err
 }
 

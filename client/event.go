@@ -34,6 +34,9 @@ type Events struct {
 	// Follow goes on with what happens.
 	Follow bool
 
+	// Limit, where it is above 0, is how many to end after.
+	Limit int
+
 	// Patience is how long a lost connection is made again, for a daemon that
 	// is started anew; 0 means 10 s.
 	Patience time.Duration
@@ -57,7 +60,14 @@ func (c *Client) Events(ctx context.Context, o Events) iter.Seq2[api.Event, erro
 				since, pause = time.Time{}, firstPause
 				err = readEvents(ctx, body, func(e api.Event) bool {
 					o.After, o.Last = e.Sequence, nil
-					return yield(e, nil)
+					if !yield(e, nil) {
+						return false
+					}
+					if o.Limit > 0 && e.Noun != "stream" {
+						o.Limit--
+						return o.Limit > 0
+					}
+					return true
 				})
 				ctx = WithoutStart(ctx)
 			}
@@ -97,6 +107,9 @@ func (c *Client) openEvents(ctx context.Context, o Events) (io.ReadCloser, error
 	if o.After > 0 {
 		q.Set("after", strconv.FormatInt(o.After, 10))
 	}
+	if o.Limit > 0 {
+		q.Set("limit", strconv.Itoa(o.Limit))
+	}
 	if o.Last != nil {
 		q.Set("last", strconv.Itoa(*o.Last))
 	}
@@ -110,20 +123,29 @@ func (c *Client) openEvents(ctx context.Context, o Events) (io.ReadCloser, error
 // errEnough says that whoever reads events wants no more.
 var errEnough = errors.New("enough")
 
-// readEvents reads server-sent events until their end, which is nil.
+// readEvents reads server-sent events until their end, which is nil. One that
+// broke off comes again on the next connection.
 func readEvents(ctx context.Context, body io.ReadCloser, take func(api.Event) bool) error {
 	defer body.Close()
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxEvent)
+	data := ""
 	for lines.Scan() {
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
-		if !ok {
-			continue // the sequence and the kind are in the data as well
+		line := lines.Text()
+		if line != "" {
+			if text, ok := strings.CutPrefix(line, "data: "); ok {
+				data = text // the sequence and the kind are in it as well
+			}
+			continue
+		}
+		if data == "" {
+			continue
 		}
 		var e api.Event
 		if err := json.Unmarshal([]byte(data), &e); err != nil {
 			return fmt.Errorf("read the daemon's events: %w", err)
 		}
+		data = ""
 		if !take(e) {
 			return errEnough
 		}

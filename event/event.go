@@ -61,6 +61,9 @@ func (l *Log) Add(noun, kind, id, text string) {
 	}
 }
 
+// Begin is the sequence before that of the first event of this Log.
+func (l *Log) Begin() int64 { return l.begin - 1 }
+
 // After returns events whose sequence is greater than after, the oldest ones
 // first and at most as many as most says; how many there were before them that
 // are not kept any more, or -1 where that cannot be told because they are of

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -228,28 +227,11 @@ func describeAccess(doc *huma.OpenAPI) {
 	}
 }
 
-// describeRole adds the role that an operation needs, and how it is refused.
-func describeRole(routes huma.API, op *huma.Operation, role access.Role) {
+// describeRole adds the role that an operation needs.
+func describeRole(op *huma.Operation, role access.Role) {
 	if op.Extensions == nil {
 		op.Extensions = make(map[string]any)
 	}
 	op.Extensions["x-role"] = role.String()
 	op.Security = []map[string][]string{{}, {tokenScheme: {}}}
-	if op.Responses == nil {
-		op.Responses = make(map[string]*huma.Response)
-	}
-	schema := routes.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problem](), true, "Error")
-	tell := func(status, text string) {
-		if op.Responses[status] == nil {
-			op.Responses[status] = &huma.Response{
-				Description: text,
-				Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: schema}},
-			}
-		}
-	}
-	tell("401", "it is not known who asks: "+string(api.CodeUnauthenticated))
-	tell("403", "who asks may not: "+string(api.CodeForbidden))
-	if len(op.Errors) == 0 {
-		tell("default", "Error") // as huma has it where nothing else is said
-	}
 }

@@ -2,11 +2,10 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -85,12 +84,12 @@ func (s *Server) routes() *http.ServeMux {
 	useProblems()
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Berth", "1")
-	config.Info.Description = "Named ranges of ports, leases of them, and the processes that hold them."
 	// huma would add $schema links to every response, and documents made when
 	// first asked for without a lock; the one document is served below.
 	config.CreateHooks = nil
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.RejectUnknownQueryParameters = true
+	config.Formats = map[string]huma.Format{"application/json": strictJSON, "json": strictJSON}
 	describeAccess(config.OpenAPI)
 	routes := humago.New(mux, config)
 
@@ -109,17 +108,7 @@ func (s *Server) routes() *http.ServeMux {
 	s.routeTokens(routes)
 	s.routeAudit(routes)
 
-	document := sync.OnceValues(func() ([]byte, error) { return json.Marshal(routes.OpenAPI()) })
-	s.grant("GET /v1/openapi.json", "get-openapi", access.Read)
-	mux.HandleFunc("GET /v1/openapi.json", func(w http.ResponseWriter, r *http.Request) {
-		text, err := document()
-		if err != nil {
-			writeProblem(w, s.fail(r.Context(), r.Method, r.URL.Path, err))
-			return
-		}
-		w.Header().Set("Content-Type", "application/openapi+json")
-		w.Write(text)
-	})
+	s.documentRoutes(mux, routes)
 	s.grant("/", "unknown", access.None)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.unknown(mux, w, r) })
 	return mux
@@ -129,7 +118,7 @@ func (s *Server) routes() *http.ServeMux {
 // that a path does not have.
 func (s *Server) unknown(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
 		if _, pattern := mux.Handler(other); pattern != "/" && pattern != "" {
 			allowed = append(allowed, method)
@@ -137,7 +126,7 @@ func (s *Server) unknown(mux *http.ServeMux, w http.ResponseWriter, r *http.Requ
 	}
 	if len(allowed) == 0 {
 		writeProblem(w, newProblem(http.StatusNotFound, api.CodeInvalid,
-			"no route "+r.URL.Path+": GET /v1/openapi.json lists them"))
+			"no route "+r.URL.Path+": GET /openapi.json lists them"))
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
@@ -155,7 +144,9 @@ func route[I, O any](s *Server, routes huma.API, role access.Role, op huma.Opera
 	// the request; guard has one that goes with the body.
 	op.BodyReadTimeout = -1
 	s.grant(op.Method+" "+op.Path, op.OperationID, role)
-	describeRole(routes, &op, role)
+	_, jsonBody := reflect.TypeFor[I]().FieldByName("Body")
+	describe(&op, jsonBody)
+	describeRole(&op, role)
 	huma.Register(routes, op, func(ctx context.Context, in *I) (*O, error) {
 		noteBody(ctx, in)
 		out, err := handle(ctx, in)

@@ -29,9 +29,20 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
 		b.clear()
+		if err != io.EOF {
+			err = &sentError{err}
+		}
 	}
 	return n, err
 }
+
+// sentError is an error of a body that comes in: it broke off, stopped, or its
+// framing is broken.
+type sentError struct{ err error }
+
+func (e *sentError) Error() string { return e.err.Error() }
+
+func (e *sentError) Unwrap() error { return e.err }
 
 func (b *timedBody) Close() error {
 	b.clear()

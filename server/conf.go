@@ -200,7 +200,7 @@ func apiTag(tag string) api.Tag { return api.Tag{Name: tag} }
 // archivedKind names an archive and a kind of what it holds.
 type archivedKind struct {
 	Rev  string `path:"rev" doc:"letters, digits, '-', '_' and '.'"`
-	Kind string `query:"kind" required:"true" enum:"properties,tags,execs"`
+	Kind string `query:"kind" required:"true" enum:"properties,tags,execs" doc:"what to archive or to restore"`
 }
 
 func (s *Server) archiveSettings(ctx context.Context, in *archivedKind) (*reply[api.ArchivedSettings], error) {

@@ -21,9 +21,9 @@ func (s *Server) routeDiagnoses(routes huma.API) {
 
 func (s *Server) diagnoseProcesses(ctx context.Context, in *struct {
 	Distribution string `query:"distribution" doc:"a name, or a pattern with *"`
-	Version      string `query:"version"`
-	Name         string `query:"name"`
-	Profile      string `query:"profile"`
+	Version      string `query:"version" doc:"a version, or a pattern with *"`
+	Name         string `query:"name" doc:"a process name, or a pattern with *"`
+	Profile      string `query:"profile" doc:"a profile, or a pattern with *"`
 	IDs          []int  `query:"id,explode" doc:"exact; one that is not there is an error"`
 }) (*reply[[]api.Diagnosis], error) {
 	found, err := s.opts.Processes.Diagnose(ctx, launcher.Selector{

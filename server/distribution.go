@@ -41,16 +41,22 @@ func (s *Server) routeDistributions(routes huma.API) {
 }
 
 func (s *Server) listDistributions(_ context.Context, in *struct {
+	Page
 	Name    string `query:"name" doc:"a name, or a pattern with *"`
 	Version string `query:"version" doc:"a version, or a pattern with *"`
-}) (*reply[[]api.Distribution], error) {
+}) (*listed[api.Distribution], error) {
 	running, err := s.running()
 	if err != nil {
 		return nil, err
 	}
-	found := s.opts.Processes.Distributions(in.Name, in.Version)
+	found, next, err := paged(&in.Page, s.opts.Processes.Distributions(in.Name, in.Version), func(d launcher.Distribution) []any {
+		return []any{d.Name, d.Version}
+	})
+	if err != nil {
+		return nil, err
+	}
 	out := list(found, func(d launcher.Distribution) api.Distribution { return apiDistribution(d, running) })
-	return &reply[[]api.Distribution]{out}, nil
+	return &listed[api.Distribution]{next, out}, nil
 }
 
 // upload is a distribution that is being sent. Its body is not read before the

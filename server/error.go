@@ -29,6 +29,8 @@ var (
 	ErrSocketInUse = errors.New("socket in use")
 
 	errInvalid     = errors.New("invalid request")
+	errNotUTF8     = errors.New("it is not UTF-8")
+	errTwice       = errors.New("a name is in an object twice")
 	errNoExec      = errors.New("exec configuration not found")
 	errKeyReused   = errors.New("the idempotency key was sent with another request before: send each request with a key of its own")
 	errStopping    = errors.New("the daemon is about to end: send the request again, which starts it anew")
@@ -217,6 +219,12 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 var useProblems = sync.OnceFunc(func() {
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		code := api.CodeInvalid
+		for _, err := range errs {
+			if sent, ok := errors.AsType[*sentError](err); ok {
+				// huma takes a body that cannot be read for the server's own fault.
+				return newProblem(http.StatusBadRequest, code, "body: it was not sent to its end: "+sent.Error())
+			}
+		}
 		switch {
 		case status == http.StatusUnprocessableEntity:
 			status = http.StatusBadRequest

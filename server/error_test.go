@@ -21,15 +21,22 @@ import (
 	"berth/store"
 )
 
-// codes reads the codes from the source of package api, so that a new one
-// cannot be forgotten.
-func codes(t *testing.T) []api.Code {
+// codeConstant is a code as the source of package api has it.
+type codeConstant struct {
+	name  string
+	code  api.Code
+	means string // its comment
+}
+
+// codeConstants reads the codes from the source of package api, so that a new
+// one cannot be forgotten.
+func codeConstants(t *testing.T) []codeConstant {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "../api/error.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "../api/error.go", nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []api.Code
+	var found []codeConstant
 	ast.Inspect(file, func(n ast.Node) bool {
 		spec, ok := n.(*ast.ValueSpec)
 		if !ok {
@@ -38,17 +45,25 @@ func codes(t *testing.T) []api.Code {
 		if name, ok := spec.Type.(*ast.Ident); !ok || name.Name != "Code" {
 			return true
 		}
-		for _, v := range spec.Values {
+		for i, v := range spec.Values {
 			text, err := strconv.Unquote(v.(*ast.BasicLit).Value)
 			if err != nil {
 				t.Fatal(err)
 			}
-			found = append(found, api.Code(text))
+			found = append(found, codeConstant{spec.Names[i].Name, api.Code(text), strings.TrimSpace(spec.Comment.Text())})
 		}
 		return true
 	})
 	if len(found) == 0 {
 		t.Fatal("package api has no codes")
+	}
+	return found
+}
+
+func codes(t *testing.T) (found []api.Code) {
+	t.Helper()
+	for _, c := range codeConstants(t) {
+		found = append(found, c.code)
 	}
 	return found
 }
@@ -199,7 +214,7 @@ func TestInvalidRequests(t *testing.T) {
 		{"a negative tail", "GET", "/v1/processes/1/output?tail=-2", "", 400, "query.tail: "},
 		{"a huge body", "POST", "/v1/leases", `{"ranges":["` + strings.Repeat("x", 1<<20) + `"]}`, 413, "too large"},
 		{"an unknown path", "GET", "/v1/nothing", "", 404, "/v1/nothing"},
-		{"the root", "GET", "/", "", 404, "/v1/openapi.json"},
+		{"the root", "GET", "/", "", 404, "/openapi.json"},
 		{"an unknown method", "PATCH", "/v1/ranges", `{}`, 405, "GET, HEAD, POST, DELETE"},
 	}
 	for _, tt := range tests {

@@ -45,6 +45,7 @@ func (s *Server) events(_ context.Context, in *struct {
 	LastID int64 `header:"Last-Event-ID" default:"-1" doc:"the same, as browsers send it when they connect again; it wins"`
 	Last   int   `query:"last" default:"-1" doc:"of those that are kept only the last so many; -1 is all"`
 	Follow bool  `query:"follow" default:"true" doc:"go on with what happens"`
+	Limit  int   `query:"limit" minimum:"0" doc:"end after so many events; 0, as without it, is no limit. The next ones are those after the last id"`
 }) (*huma.StreamResponse, error) {
 	after := in.After
 	if in.LastID >= 0 {
@@ -62,7 +63,9 @@ func (s *Server) events(_ context.Context, in *struct {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Accel-Buffering", "no")
 		w.WriteHeader(http.StatusOK)
-		stream := &eventStream{log: s.opts.Events, after: after, to: w, control: http.NewResponseController(w)}
+		stream := &eventStream{log: s.opts.Events, after: after, limit: in.Limit, to: w, control: http.NewResponseController(w)}
+		// How long a browser waits until it comes again.
+		stream.buf.WriteString("retry: 1000\n\n")
 		if in.Last >= 0 {
 			stream.skipTo(in.Last)
 		}
@@ -75,6 +78,7 @@ func (s *Server) events(_ context.Context, in *struct {
 type eventStream struct {
 	log     *event.Log
 	after   int64 // sequence of the last one that was sent
+	limit   int   // how many are still to be sent; 0 is no limit
 	to      http.ResponseWriter
 	control *http.ResponseController
 	buf     bytes.Buffer
@@ -94,7 +98,11 @@ func (e *eventStream) run(ctx context.Context, stop <-chan struct{}, follow bool
 	pulse := time.NewTicker(eventPulse)
 	defer pulse.Stop()
 	for begun := false; ; begun = true {
-		events, missed, more := e.log.After(e.after, eventBlock)
+		most := eventBlock
+		if e.limit > 0 {
+			most = min(most, e.limit)
+		}
+		events, missed, more := e.log.After(e.after, most)
 		if missed != 0 {
 			e.tellMissed(events, missed, begun)
 			if begun {
@@ -108,7 +116,12 @@ func (e *eventStream) run(ctx context.Context, stop <-chan struct{}, follow bool
 		if err := e.flush(); err != nil {
 			return err
 		}
-		if len(events) == eventBlock {
+		if e.limit > 0 {
+			if e.limit -= len(events); e.limit == 0 {
+				return nil
+			}
+		}
+		if len(events) == most {
 			continue
 		}
 		if !follow {
@@ -131,6 +144,10 @@ func (e *eventStream) tellMissed(events []event.Event, missed int64, drop bool) 
 	many := "events of an earlier time are"
 	if missed > 0 {
 		many = fmt.Sprintf("%d events are", missed)
+	}
+	if len(events) == 0 {
+		// The sequence that the reader knows means nothing here.
+		e.after = e.log.Begin()
 	}
 	v := api.Event{Sequence: e.after, Time: time.Now().UTC(), Kind: api.EventMissed, Noun: "stream", Text: many + " not kept any more"}
 	if len(events) > 0 {

@@ -38,7 +38,7 @@ func (s *Server) routeOutput(routes huma.API) {
 }
 
 func (s *Server) output(_ context.Context, in *struct {
-	ID     int   `path:"id"`
+	ID     int   `path:"id" doc:"the id that Berth gave it" example:"7"`
 	Follow bool  `query:"follow" doc:"go on, over restarts too, until the process ends"`
 	Tail   int   `query:"tail" default:"-1" doc:"only the last so many lines of what is there; -1 is all"`
 	From   int64 `query:"from" default:"-1" doc:"from this byte on; excludes tail"`

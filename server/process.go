@@ -117,16 +117,17 @@ func (s *Server) execProcesses(ctx context.Context, in *struct {
 }
 
 func (s *Server) listProcesses(_ context.Context, in *struct {
+	Page
 	Distribution string `query:"distribution" doc:"a name, or a pattern with *"`
-	Version      string `query:"version"`
-	Name         string `query:"name"`
-	Profile      string `query:"profile"`
+	Version      string `query:"version" doc:"a version, or a pattern with *"`
+	Name         string `query:"name" doc:"a process name, or a pattern with *"`
+	Profile      string `query:"profile" doc:"a profile, or a pattern with *"`
 	IDs          []int  `query:"id,explode" doc:"exact; one that is not there is an error"`
 	PIDs         []int  `query:"pid,explode" doc:"exact; one that is not there is an error"`
 	Port         string `query:"port" doc:"RANGE:PORT, each a pattern: http:*"`
 	Ended        bool   `query:"ended" doc:"also the last ones that ended"`
 	Usage        bool   `query:"usage" doc:"with cpuPercent and memoryBytes"`
-}) (*reply[[]api.Process], error) {
+}) (*listed[api.Process], error) {
 	processes, err := s.opts.Processes.Processes(launcher.Selector{
 		IDs:          in.IDs,
 		PIDs:         in.PIDs,
@@ -140,6 +141,10 @@ func (s *Server) listProcesses(_ context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	processes, next, err := paged(&in.Page, processes, func(p launcher.Process) []any { return []any{p.ID} })
+	if err != nil {
+		return nil, err
+	}
 	out := list(processes, s.shownProcess)
 	if in.Usage {
 		used, err := s.opts.Processes.Usages(processes)
@@ -150,7 +155,7 @@ func (s *Server) listProcesses(_ context.Context, in *struct {
 			setUsage(&out[i], used[out[i].ID])
 		}
 	}
-	return &reply[[]api.Process]{out}, nil
+	return &listed[api.Process]{next, out}, nil
 }
 
 // processID names a process in a path.

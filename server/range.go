@@ -69,7 +69,7 @@ func (s *Server) addRanges(ctx context.Context, in *struct{ Body api.AddRanges }
 }
 
 func (s *Server) updateRange(ctx context.Context, in *struct {
-	Name string `path:"name"`
+	Name string `path:"name" doc:"of the range" example:"http"`
 	Body api.UpdateRange
 }) (*reply[api.UpdatedRange], error) {
 	if in.Body.Min == 0 && in.Body.Max == 0 {

@@ -152,7 +152,7 @@ func New(opts Options) *Server {
 	s.lasting, s.endWork = context.WithCancelCause(noContext)
 	s.keys = newKeys(opts.Keys, time.Now, s.log)
 	s.conns = &connections{most: opts.MaxConnections, open: make(map[net.Conn]int64)}
-	s.handler = s.guard(s.permit(s.routes()))
+	s.handler = s.guard(strict(s.permit(s.routes())))
 	return s
 }
 
@@ -185,7 +185,10 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		ConnState:         s.conns.changed,
 		ConnContext:       s.connected,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		// OPTIONS * is answered as all that no route takes.
+		DisableGeneralOptionsHandler: true,
+
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan error, 1)
 	served := make(chan struct{})

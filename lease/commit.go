@@ -25,17 +25,21 @@ import (
 //     Settle has read them again;
 //   - ErrPlanDone, and the store's other errors: nothing changed.
 func (m *Manager) Commit(ctx context.Context, p *Plan, extra store.Batch) error {
-	m.mu.Lock()
-	done := p.done
-	p.done = true
-	m.mu.Unlock()
-	if done {
-		return ErrPlanDone
-	}
 	batch := store.Batch{
 		Conditions: make([]store.Condition, 0, len(p.slots)+len(p.ends)+len(extra.Conditions)),
 		Ops:        make([]store.Op, 0, len(p.slots)+len(p.ends)+len(extra.Ops)),
 	}
+	m.mu.Lock()
+	done := p.done
+	p.done = true
+	if !done {
+		m.putPlaces(&batch, p)
+	}
+	m.mu.Unlock()
+	if done {
+		return ErrPlanDone
+	}
+	defer p.letGo()
 	for _, s := range p.slots {
 		batch.IfAbsent(s.key)
 		batch.Put(s.key, s.lease.record(s.key))

@@ -47,11 +47,17 @@
 // while a port is probed or the store is asked. Picking costs the same however
 // many ports are leased.
 //
+// Which port of a range is picked, where any will do, its [Policy] says. The
+// lowest ports of a range may be kept for pinned leases. An ephemeral range has
+// no ports of its own: the system chooses each, and the socket that it was chosen
+// by stays bound to it until it is handed over.
+//
 // # In the store
 //
 //	ranges/<name>                            a range
 //	leases/host-<host>/<protocol>/<port>     a lease from a range of HostScope
 //	leases/cluster/<protocol>/<port>         a lease from a range of ClusterScope
+//	places/<host>/<name>                     the port picked last, of a range of PolicyNext
 //	archives/ranges/<rev>                    ranges, archived
 //	intents/leases-<host>/                   commits larger than a batch, while they go on
 //
@@ -69,6 +75,7 @@
 //  4. Every lease has a port from 1 to 65535 and can be found by its id and, if a
 //     process holds it, by that.
 //  5. Ranges of one protocol do not overlap, and memory and store have the same.
+//     Ephemeral ones have no ports, and overlap nothing.
 //
 // [Manager.Check] says so in code. Where something cannot be known, a port is
 // rather leaked, to be found and mended later, than leased twice.

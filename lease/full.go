@@ -39,6 +39,10 @@ type FullError struct {
 	Runs     []Interval
 	MoreRuns int
 
+	// Kept is how many ports of the range are not counted here, since they are
+	// static ones, for requests that ask for them by number.
+	Kept int
+
 	// Held are the lowest leased ports of the range, Leased is how many there are.
 	Held   []ActivePort
 	Leased int
@@ -59,8 +63,11 @@ func (e *FullError) Error() string {
 	} else {
 		fmt.Fprintf(&b, "range %s: ", e.Range.Name)
 	}
-	total := e.Range.Len()
+	total := e.Range.Len() - e.Kept
 	switch {
+	case total == 0:
+		fmt.Fprintf(&b, "%s wanted, and its ports %v are kept for pinned leases: ask for one by its number", count(e.Wanted), Interval{e.Range.Min, e.Range.Max})
+		return b.String()
 	case e.Wanted > total:
 		fmt.Fprintf(&b, "%s wanted, it has %s", count(e.Wanted), count(total))
 	case e.Together > 1 && e.Available > 0:
@@ -88,6 +95,9 @@ func (e *FullError) Error() string {
 		b.WriteString("its port is leased")
 	default:
 		fmt.Fprintf(&b, "all %s are leased", count(total))
+	}
+	if e.Kept > 0 {
+		fmt.Fprintf(&b, " (besides %s kept for pinned leases)", thousands(e.Kept))
 	}
 	separator := ": "
 	for i := 0; i < len(e.Held); {

@@ -28,7 +28,7 @@ type Options struct {
 	// is a Chooser, the system is asked where it is to choose a port.
 	Prober Prober
 
-	// Picker chooses a port. Default: Lowest().
+	// Picker chooses a port of ranges that have no policy. Default: Lowest().
 	Picker Picker
 
 	// Finder tells who is bound to a port. Default: SystemFinder().
@@ -77,6 +77,8 @@ type Manager struct {
 	closed     bool
 	picker     Picker
 	ranges     map[string]Range
+	places     map[string]int   // the ports that were picked last, of ranges of PolicyNext
+	banded     bool             // a range has static ports
 	closing    map[string]Range // what is left of ranges that ports are just being taken away from
 	badRanges  map[string]bool  // ranges whose records cannot be read
 	tables     [2]table         // tcp, udp
@@ -140,6 +142,7 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 		ranging: make(gate, 1), checks: make(gate, 1), settling: make(gate, 1),
 		asideAgain: make(chan struct{}, 1),
 		closing:    make(map[string]Range),
+		places:     make(map[string]int),
 		byID:       make(map[ID]*slot),
 		byProcess:  make(map[int][]*slot),
 		unsettled:  make(map[*slot]struct{}),
@@ -157,6 +160,9 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	}
 	if undone > 0 {
 		m.log.Warn("work that was half done has been undone", "intents", undone)
+	}
+	if err := m.loadPlaces(ctx); err != nil {
+		return nil, fmt.Errorf("open lease manager: %w", err)
 	}
 	if err := m.loadRanges(ctx); err != nil {
 		return nil, fmt.Errorf("open lease manager: %w", err)

@@ -48,16 +48,23 @@ func (lowest) Pick(free *Bits, min, max int) (int, bool) { return free.Next(min,
 type next struct{ last map[int]int }
 
 func (n *next) Pick(free *Bits, min, max int) (int, bool) {
+	port, ok := after(free, n.last[min], min, max)
+	if ok {
+		n.last[min] = port
+	}
+	return port, ok
+}
+
+// after returns the lowest port of free that is in min..max and above last, or
+// where there is none the lowest one of min..max.
+func after(free *Bits, last, min, max int) (int, bool) {
 	start := min
-	if last, ok := n.last[min]; ok && min <= last && last < max {
+	if min <= last && last < max {
 		start = last + 1
 	}
 	port, ok := free.Next(start, max)
 	if !ok && start > min {
 		port, ok = free.Next(min, start-1)
-	}
-	if ok {
-		n.last[min] = port
 	}
 	return port, ok
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -34,6 +35,9 @@ type Plan struct {
 
 	// rechecked are the intervals whose blocked ports were looked at again.
 	rechecked map[Range]bool
+
+	// sockets are bound to the ports that the system chose. See Sockets.
+	sockets map[*slot]*os.File
 
 	// Most plans are of one lease: here is the memory of its slices.
 	oneSlot  [1]*slot
@@ -201,6 +205,7 @@ func (m *Manager) refuse(p *Plan, i int, refused *slot, blocked *SetAside) error
 	p.refused = true
 	refused.blocked = blocked
 	for k, s := range p.of(i) {
+		p.letGoOf(s)
 		m.end(s)
 		p.of(i)[k] = nil
 	}
@@ -272,13 +277,13 @@ func (m *Manager) pickFree(p *Plan, missing []int) (Range, error) {
 			continue
 		}
 		q := &p.requests[i]
-		if q.System {
-			system = true
-			continue
-		}
 		r, err := m.span(q)
 		if err != nil {
 			return r, err
+		}
+		if m.isSystem(q, r) {
+			system = true
+			continue
 		}
 		port, ok := m.choose(q, r)
 		if !ok {
@@ -296,36 +301,6 @@ func (m *Manager) pickFree(p *Plan, missing []int) (Range, error) {
 		return Range{}, errSystem
 	}
 	return Range{}, nil
-}
-
-// maxChosen is how many ports of the system's choice are looked at before that
-// is given up.
-const maxChosen = 256
-
-// pickSystem gives the missing requests ports that the system chooses.
-func (m *Manager) pickSystem(p *Plan, missing []int) error {
-	now := m.now().UTC().Round(0)
-	for _, i := range missing {
-		q := &p.requests[i]
-		for tried := 0; p.of(i)[0] == nil; tried++ {
-			if tried == maxChosen {
-				return stated(ErrRangeFull, "none of %d ports that the system chose is free and in no range", maxChosen)
-			}
-			m.mu.Lock()
-			r := m.directSpan(q)
-			m.mu.Unlock()
-			port, err := m.chooser.Choose(r.Protocol)
-			if err != nil {
-				return err
-			}
-			m.mu.Lock()
-			if m.table(r.Protocol).free.Has(port) && m.rangeOver(r.Protocol, port).Name == "" {
-				m.mark(p, i, r, port, now)
-			}
-			m.mu.Unlock()
-		}
-	}
-	return nil
 }
 
 // isPinned reports whether another request of a plan will take no other ports
@@ -420,7 +395,7 @@ func (m *Manager) probe(ctx context.Context, p *Plan, i int) (bool, error) {
 	for _, s := range p.of(i) {
 		err := ctx.Err()
 		var blocked *SetAside
-		if err == nil {
+		if err == nil && p.sockets[s] == nil { // what is bound for the plan needs no probe
 			blocked, err = m.look(s.protocol, s.port, false)
 		}
 		if failpoint.Planted("skip-probe") {
@@ -489,6 +464,7 @@ func (m *Manager) giveBack(p *Plan) {
 
 func (m *Manager) giveBackLocked(p *Plan) {
 	p.done = true
+	p.letGo()
 	for i, s := range p.slots {
 		if s != nil && s.state == planned {
 			m.drop(s)
@@ -509,6 +485,7 @@ func (m *Manager) Abort(p *Plan) {
 		return
 	}
 	p.done = true
+	p.letGo()
 	for _, s := range p.slots {
 		m.drop(s)
 	}

@@ -3,6 +3,7 @@ package lease
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +20,9 @@ type Prober interface {
 // Chooser has the system choose a port that can be bound on all addresses. A
 // Prober may be one.
 type Chooser interface {
-	Choose(protocol Protocol) (port int, err error)
+	// Choose returns the port with a socket that is bound to it and does not
+	// listen, for the caller to close. Without a socket the port is probed.
+	Choose(protocol Protocol) (port int, socket *os.File, err error)
 }
 
 // SystemProber binds the port, of IPv4 and IPv6 together, and lets go of it:
@@ -49,13 +52,27 @@ func (systemProber) Probe(p Protocol, port int) error {
 	return bindError("probe", p, port, err)
 }
 
-// Choose binds port 0 and lets go of what that was.
-func (systemProber) Choose(p Protocol) (int, error) {
+// Choose binds port 0 and asks what that is. The socket is that of Hold:
+// SO_REUSEADDR is set once it is bound, since with the option the system might
+// choose a port that another socket with it has bound.
+func (systemProber) Choose(p Protocol) (int, *os.File, error) {
 	fd, err := bind(p, 0, bindOptions{})
 	if err != nil {
-		return 0, fmt.Errorf("have the system choose a %s port: %w", p, err)
+		return 0, nil, fmt.Errorf("have the system choose a %s port: %w", p, err)
 	}
-	defer unix.Close(fd)
+	port, err := boundTo(fd)
+	if err == nil && p == TCP {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return 0, nil, fmt.Errorf("have the system choose a %s port: %w", p, err)
+	}
+	return port, socketFile(fd, p, port), nil
+}
+
+// boundTo is the port that a socket is bound to.
+func boundTo(fd int) (int, error) {
 	address, err := unix.Getsockname(fd)
 	if err != nil {
 		return 0, fmt.Errorf("getsockname: %w", err)

@@ -16,7 +16,9 @@ const maxProperties = 8 << 20
 
 // ParseProperties reads ranges from Java properties, one name=min,max or
 // name=port for each, as [java.util.Properties.load] has their syntax, in
-// UTF-8 and in the order of the file. All are TCP ranges of HostScope. What is
+// UTF-8 and in the order of the file. Behind min,max the policy may stand, and
+// static=N: http=8080,8095,next,static=4. In place of the ports ephemeral may
+// stand. All are TCP ranges of HostScope. What is
 // wrong is ErrRangeInvalid, with the line and the key.
 //
 // [java.util.Properties.load]: https://docs.oracle.com/en/java/javase/21/docs/api/java.base/java/util/Properties.html#load(java.io.Reader)
@@ -58,9 +60,16 @@ func ParseProperties(r io.Reader) ([]Range, error) {
 	return ranges, nil
 }
 
-// parseInterval reads min,max or one port.
+// parseInterval reads min,max or one port, or ephemeral, and what a range has
+// besides.
 func parseInterval(name, value string) (Range, error) {
 	r := Range{Name: name, Protocol: TCP, Scope: HostScope}
+	if strings.EqualFold(strings.TrimSpace(value), "ephemeral") {
+		r.Ephemeral = true
+		return r, r.Validate()
+	}
+	written := value
+	value, terms := cutTerms(value)
 	if err := validName("range", name); err != nil {
 		return r, err
 	}
@@ -77,11 +86,37 @@ func parseInterval(name, value string) (Range, error) {
 	}{{first, &r.Min}, {last, &r.Max}} {
 		port, err := strconv.Atoi(strings.TrimSpace(end.text))
 		if err != nil {
-			return r, fmt.Errorf("range %q: %.40q is not min,max or a port", name, value)
+			return r, fmt.Errorf("range %q: %.40q is not min,max or a port", name, written)
 		}
 		*end.to = port
 	}
+	for _, term := range terms {
+		policy, err := ParsePolicy(term)
+		number, isStatic := strings.CutPrefix(term, "static=")
+		switch {
+		case isStatic:
+			if r.Static, err = strconv.Atoi(strings.TrimSpace(number)); err != nil {
+				return r, fmt.Errorf("range %q: %.40q is not a number of static ports", name, number)
+			}
+		case err == nil && term != "" && r.Policy == "":
+			r.Policy = policy
+		default:
+			return r, fmt.Errorf("range %q: %.40q is not min,max or a port", name, written)
+		}
+	}
 	return r, r.Validate()
+}
+
+// cutTerms parts min,max from what stands behind it.
+func cutTerms(value string) (interval string, terms []string) {
+	parts := strings.Split(value, ",")
+	if len(parts) < 3 {
+		return value, nil
+	}
+	for _, term := range parts[2:] {
+		terms = append(terms, strings.ToLower(strings.TrimSpace(term)))
+	}
+	return strings.Join(parts[:2], ","), terms
 }
 
 // logicalLines yields the logical lines of properties with the number of

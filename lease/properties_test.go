@@ -3,6 +3,7 @@ package lease_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,6 +69,31 @@ func TestParseProperties(t *testing.T) {
 	}
 }
 
+// Behind its ports stands what a range has besides.
+func TestParsePropertiesTerms(t *testing.T) {
+	got, err := lease.ParseProperties(strings.NewReader("a=1,9,next,static=2\nb = 10,19 , Static=3\nc=ephemeral\nd=30,31,RANDOM\n"))
+	want := []lease.Range{
+		{Name: "a", Min: 1, Max: 9, Protocol: lease.TCP, Scope: lease.HostScope, Policy: lease.PolicyNext, Static: 2},
+		{Name: "b", Min: 10, Max: 19, Protocol: lease.TCP, Scope: lease.HostScope, Static: 3},
+		{Name: "c", Protocol: lease.TCP, Scope: lease.HostScope, Ephemeral: true},
+		{Name: "d", Min: 30, Max: 31, Protocol: lease.TCP, Scope: lease.HostScope, Policy: lease.PolicyRandom},
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	for text, want := range map[string]string{
+		"a=1,9,best":        `"1,9,best" is not min,max or a port`,
+		"a=1,9,next,lowest": `"1,9,next,lowest" is not min,max or a port`,
+		"a=1,9,":            `"1,9," is not min,max or a port`,
+		"a=1,9,static=x":    `"x" is not a number of static ports`,
+		"a=1,9,static=9":    `9 static ports of its 9 ports would leave none`,
+	} {
+		if got, err := lease.ParseProperties(strings.NewReader(text)); !errors.Is(err, lease.ErrRangeInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %+v, %v, want %s", text, got, err, want)
+		}
+	}
+}
+
 func TestParsePropertiesTooLarge(t *testing.T) {
 	text := strings.NewReader(strings.Repeat("# a comment\n", 1<<20))
 	if _, err := lease.ParseProperties(text); !errors.Is(err, lease.ErrRangeInvalid) {
@@ -83,7 +109,7 @@ type broken struct{}
 func (broken) Read([]byte) (int, error) { return 0, errors.New("the disk is gone") }
 
 func FuzzParseProperties(f *testing.F) {
-	for _, seed := range []string{"http=8080,8085\njmx=9000", "a=1,\\\n 2", "# x\\\n!y", "=1", `\u0061:1`, "a\\", "a=1\ra=2"} {
+	for _, seed := range []string{"http=8080,8085\njmx=9000", "a=1,\\\n 2", "# x\\\n!y", "=1", `\u0061:1`, "a\\", "a=1\ra=2", "a=1,9,next,static=2\nb=ephemeral"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -101,7 +127,15 @@ func FuzzParseProperties(f *testing.F) {
 				t.Errorf("%+v: %v, or it is there twice", r, err)
 			}
 			seen[r.Name] = true
-			fmt.Fprintf(&again, "%s=%d,%d\n", r.Name, r.Min, r.Max)
+			if r.Ephemeral {
+				fmt.Fprintf(&again, "%s=ephemeral\n", r.Name)
+				continue
+			}
+			fmt.Fprintf(&again, "%s=%d,%d,static=%d", r.Name, r.Min, r.Max, r.Static)
+			if r.Policy != "" {
+				fmt.Fprintf(&again, ",%s", r.Policy)
+			}
+			again.WriteByte('\n')
 		}
 		if same, err := lease.ParseProperties(strings.NewReader(again.String())); err != nil || fmt.Sprint(same) != fmt.Sprint(ranges) {
 			t.Errorf("written and read again: %v, %v, want %v", same, err, ranges)

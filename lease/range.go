@@ -59,20 +59,43 @@ const (
 	MaxName = 64
 )
 
-// Range is a named, inclusive interval of ports of one protocol and scope.
+// Range is a named, inclusive interval of ports of one protocol and scope, or,
+// where it is ephemeral, a name for ports that the system chooses.
 // An empty Protocol means TCP, an empty Scope means HostScope.
 type Range struct {
 	Name     string
-	Min      int // first port, 1 to 65535
-	Max      int // last port, inclusive, not below Min
+	Min      int // first port, 1 to 65535; 0 where the range is ephemeral
+	Max      int // last port, inclusive, not below Min; 0 where the range is ephemeral
 	Protocol Protocol
 	Scope    Scope
+
+	// Policy is how a port is picked where any will do. Empty: as the manager's
+	// Options say, the lowest where they say nothing.
+	Policy Policy
+
+	// Static is how many of its ports, the lowest, are kept for pinned leases:
+	// they are leased to who asks for them by number, and to nobody else.
+	Static int
+
+	// Ephemeral says that the range has no ports of its own: the system chooses
+	// each, of those that lie in no range. Its scope is HostScope.
+	Ephemeral bool
 }
 
-// Validate checks name, ports, protocol and scope. What is wrong is ErrRangeInvalid.
+// Validate checks name, ports, protocol, scope, policy and static ports. What is
+// wrong is ErrRangeInvalid.
 func (r Range) Validate() error {
 	if err := validName("range", r.Name); err != nil {
 		return err
+	}
+	if _, err := ParseProtocol(string(r.Protocol)); err != nil {
+		return stated(ErrRangeInvalid, "range %q: %v", r.Name, err)
+	}
+	if _, err := ParseScope(string(r.Scope)); err != nil {
+		return stated(ErrRangeInvalid, "range %q: %v", r.Name, err)
+	}
+	if r.Ephemeral {
+		return r.validateEphemeral()
 	}
 	for _, port := range [...]int{r.Min, r.Max} {
 		if port < MinPort || port > MaxPort {
@@ -82,11 +105,14 @@ func (r Range) Validate() error {
 	if r.Max < r.Min {
 		return stated(ErrRangeInvalid, "range %q: max %d is below min %d", r.Name, r.Max, r.Min)
 	}
-	if _, err := ParseProtocol(string(r.Protocol)); err != nil {
+	if _, err := ParsePolicy(string(r.Policy)); err != nil {
 		return stated(ErrRangeInvalid, "range %q: %v", r.Name, err)
 	}
-	if _, err := ParseScope(string(r.Scope)); err != nil {
-		return stated(ErrRangeInvalid, "range %q: %v", r.Name, err)
+	switch {
+	case r.Static < 0:
+		return stated(ErrRangeInvalid, "range %q: %d static ports; the least is 0", r.Name, r.Static)
+	case r.Static >= r.Len():
+		return stated(ErrRangeInvalid, "range %q %v: %d static ports of its %s would leave none for other leases", r.Name, r, r.Static, count(r.Len()))
 	}
 	return nil
 }
@@ -110,6 +136,10 @@ func validName(what, name string) error {
 	return nil
 }
 
+// isUnread reports whether r stands for a range whose record cannot be read: it
+// has neither ports nor protocol.
+func (r Range) isUnread() bool { return r.Min == 0 && !r.Ephemeral }
+
 // normal returns r with its defaults written out.
 func (r Range) normal() Range {
 	if p, err := ParseProtocol(string(r.Protocol)); err == nil {
@@ -117,6 +147,9 @@ func (r Range) normal() Range {
 	}
 	if s, err := ParseScope(string(r.Scope)); err == nil {
 		r.Scope = s
+	}
+	if p, err := ParsePolicy(string(r.Policy)); err == nil {
+		r.Policy = p
 	}
 	return r
 }
@@ -127,11 +160,21 @@ func (r Range) Contains(port int) bool { return r.Min <= port && port <= r.Max }
 // Overlaps reports whether a port belongs to both ranges. Ends are inclusive:
 // 100–105 and 106–110 are neighbours. Ranges of different protocols never overlap.
 func (r Range) Overlaps(other Range) bool {
-	return r.normal().Protocol == other.normal().Protocol && r.Min <= other.Max && other.Min <= r.Max
+	return r.normal().Protocol == other.normal().Protocol && !r.Ephemeral && !other.Ephemeral && r.Min <= other.Max && other.Min <= r.Max
 }
 
-// Len is how many ports the range has.
-func (r Range) Len() int { return r.Max - r.Min + 1 }
+// Len is how many ports the range has; an ephemeral one has none.
+func (r Range) Len() int {
+	if r.Ephemeral {
+		return 0
+	}
+	return r.Max - r.Min + 1
+}
 
-// String is the range's interval, as [8080 - 8085].
-func (r Range) String() string { return fmt.Sprintf("[%d - %d]", r.Min, r.Max) }
+// String is the range's interval, as [8080 - 8085], or ephemeral.
+func (r Range) String() string {
+	if r.Ephemeral {
+		return "ephemeral"
+	}
+	return fmt.Sprintf("[%d - %d]", r.Min, r.Max)
+}

@@ -45,7 +45,7 @@ func (m *Manager) AddRanges(ctx context.Context, ranges []Range, o AddOptions) e
 			next = maps.Clone(current)
 		}
 		for _, r := range ranges {
-			if old, ok := next[r.Name]; ok && old.Min == 0 {
+			if old, ok := next[r.Name]; ok && old.isUnread() {
 				return nil, stated(ErrRangeExists, "range %q exists, but its record cannot be read; delete it first", r.Name)
 			} else if ok {
 				return nil, stated(ErrRangeExists, "range %q exists already, as %s %v; delete it first or choose another name", r.Name, old.Protocol, old)
@@ -132,6 +132,7 @@ func (m *Manager) changeRangesWith(ctx context.Context, extra store.Batch, force
 			batch.Delete(key)
 		}
 	}
+	m.deletePlaces(&batch, current, next, changed)
 	_, err = m.write(ctx, batch, extra)
 	failpoint.At("range/written")
 	if err != nil && extra.Len() > 0 && !nothingChanged(err) {
@@ -200,7 +201,7 @@ func (m *Manager) loadRanges(ctx context.Context) error {
 	sorted := slices.SortedFunc(maps.Values(ranges), byPort)
 	for i, r := range sorted {
 		switch {
-		case r.Min == 0:
+		case r.isUnread():
 			m.log.Error("a range cannot be read and is left out", "range", r.Name)
 		case i > 0 && sorted[i-1].Overlaps(r):
 			m.log.Error("two ranges overlap, delete one of them", "range", sorted[i-1].Name, "other", r.Name)
@@ -214,16 +215,19 @@ func (m *Manager) loadRanges(ctx context.Context) error {
 func (m *Manager) setRanges(ranges map[string]Range) {
 	good := make(map[string]Range, len(ranges))
 	bad := make(map[string]bool)
+	banded := false
 	for name, r := range ranges {
-		if r.Min == 0 {
+		if r.isUnread() {
 			bad[name] = true
 		} else {
 			good[name] = r
+			banded = banded || r.Static > 0
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ranges, m.badRanges = good, bad
+	m.ranges, m.badRanges, m.banded = good, bad, banded
+	maps.DeleteFunc(m.places, func(name string, _ int) bool { return good[name].Policy != PolicyNext })
 	m.changes++
 }
 
@@ -284,18 +288,18 @@ func (m *Manager) closeRanges(current, next map[string]Range, changed []string, 
 	var holders []string
 	for _, name := range changed {
 		old, ok := current[name]
-		if !ok || old.Min == 0 {
+		if !ok || old.isUnread() {
 			continue
 		}
 		now, stays := next[name]
-		stays = stays && now.Protocol == old.Protocol && now.Scope == old.Scope
+		stays = stays && now.Protocol == old.Protocol && now.Scope == old.Scope && now.Ephemeral == old.Ephemeral
 		left := Range{} // what may be leased meanwhile
 		if stays && now.Overlaps(old) {
 			left = Range{Min: max(old.Min, now.Min), Max: min(old.Max, now.Max)}
 		}
 		m.closing[name] = left
 		lost := 0
-		m.table(old.Protocol).each(old.Min, old.Max, func(s *slot) bool {
+		m.eachOf(old, func(s *slot) bool {
 			if !s.taken() || stays && now.Contains(s.port) {
 				return true
 			}

@@ -176,10 +176,17 @@ type rangeRecord struct {
 	Max      int      `json:"max"`
 	Protocol Protocol `json:"protocol"`
 	Scope    Scope    `json:"scope"`
+
+	// Records of older programs do not have these.
+	Policy    Policy `json:"policy,omitempty"`
+	Static    int    `json:"static,omitempty"`
+	Ephemeral bool   `json:"ephemeral,omitempty"`
 }
 
 func (r Range) record() []byte {
-	b, _ := json.Marshal(rangeRecord{Min: r.Min, Max: r.Max, Protocol: r.Protocol, Scope: r.Scope}) // cannot fail: numbers and strings
+	rec := rangeRecord(r)
+	rec.Name = ""
+	b, _ := json.Marshal(rec) // cannot fail: numbers and strings
 	return b
 }
 
@@ -188,7 +195,8 @@ func parseRange(key string, record []byte) (Range, error) {
 	if err := json.Unmarshal(record, &rec); err != nil {
 		return Range{}, stated(ErrRecord, "range record of key %q: %v", key, err)
 	}
-	r := Range{Name: strings.TrimPrefix(key, rangeFolder), Min: rec.Min, Max: rec.Max, Protocol: rec.Protocol, Scope: rec.Scope}
+	r := Range(rec)
+	r.Name = strings.TrimPrefix(key, rangeFolder)
 	if err := r.Validate(); err != nil {
 		return Range{}, stated(ErrRecord, "range record of key %q: %v", key, err)
 	}

@@ -15,11 +15,13 @@ type Request struct {
 
 	// Count is how many contiguous ports are wanted, at most MaxCount: 0 means 1.
 	// Each is a lease of its own, and they follow each other in the plan. Of
-	// several the lowest that will do are taken, whatever the picking strategy.
+	// several the lowest that will do are taken, whatever the range's policy. Of
+	// an ephemeral range there is one at a time.
 	Count int
 
 	// Port, unless it is 0, is the only port that will do, of several the first:
-	// it is got or refused, and never moved.
+	// it is got or refused, and never moved. As Prefer, it may be a static port of
+	// its range, which requests that name no port are not given.
 	Port int
 
 	// Min and Max, unless they are 0, are the interval of which any free port
@@ -126,13 +128,16 @@ func (m *Manager) span(q *Request) (Range, error) {
 		return r, err
 	}
 	if left, ok := m.closing[r.Name]; ok {
-		if left.Min == 0 {
+		if left.isUnread() {
 			return r, stated(ErrRangeNotFound, "range %q is just being deleted", r.Name)
 		}
 		r.Min, r.Max = left.Min, left.Max
 	}
 	if q.Protocol != "" && q.Protocol != r.Protocol {
 		return r, stated(ErrProtocol, "range %s has %s ports, not %s ports", r.Name, r.Protocol, q.Protocol)
+	}
+	if r.Ephemeral {
+		return r.ephemeralSpan(q)
 	}
 	whole := r
 	if q.Min != 0 {
@@ -201,19 +206,15 @@ func (m *Manager) choose(q *Request, r Range) (port int, ok bool) {
 		return q.Port, ok
 	case m.prefers(q, r):
 		return q.Prefer, true
-	case n > 1:
-		return free.Run(r.Min, r.Max, n)
-	case q.isDirect() || q.Min != 0:
-		return free.Next(r.Min, r.Max)
 	}
-	return m.picker.Pick(free, r.Min, r.Max)
+	return m.pickOpen(q, r)
 }
 
 // prefers reports whether a request can have the ports that it prefers. The
 // lock is held.
 func (m *Manager) prefers(q *Request, r Range) bool {
 	n := q.count()
-	if q.Prefer == 0 || q.Prefer < r.Min || q.Prefer+n-1 > r.Max || q.System && m.rangeOver(r.Protocol, q.Prefer).Name != "" {
+	if q.Prefer == 0 || q.Prefer < r.Min || q.Prefer+n-1 > r.Max || m.isSystem(q, r) && m.rangeOver(r.Protocol, q.Prefer).Name != "" {
 		return false
 	}
 	_, ok := m.table(r.Protocol).free.Run(q.Prefer, q.Prefer+n-1, n)

@@ -35,7 +35,31 @@ func open(p Protocol, port int, o bindOptions) (*os.File, error) {
 	if err != nil {
 		return nil, bindError("bind", p, port, err)
 	}
-	return os.NewFile(uintptr(fd), fmt.Sprintf("%s port %d", p, port)), nil
+	return socketFile(fd, p, port), nil
+}
+
+func socketFile(fd int, p Protocol, port int) *os.File {
+	return os.NewFile(uintptr(fd), fmt.Sprintf("%s port %d", p, port))
+}
+
+// ListenOn has a socket that Plan.Sockets gave listen as one of Listen does, where
+// it is a TCP socket.
+func ListenOn(p Protocol, socket *os.File) error {
+	if p != TCP {
+		return nil
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", socket.Name(), err)
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		failed = retry(func() error { return unix.Listen(int(fd), backlog) })
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return fmt.Errorf("listen on %s: %w", socket.Name(), err)
+	}
+	return nil
 }
 
 // bindError words why a port could not be bound.

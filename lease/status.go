@@ -7,11 +7,13 @@ import (
 )
 
 // RangeStatus is a range with what became of its ports, each list ascending.
-// Every port of the range is in exactly one of them.
+// Every port of the range is in exactly one of them; of an ephemeral range those
+// that are leased from it are there.
 type RangeStatus struct {
 	Range
 
-	// Available are the ports that can be leased, as far as it is known.
+	// Available are the ports that can be leased, as far as it is known; static
+	// ones to pinned leases only.
 	Available []int
 
 	// Active are the ports that are leased, or just being leased, from
@@ -61,7 +63,7 @@ func (m *Manager) Ranges(pattern string) []RangeStatus {
 		if n := t.free.Count(r.Min, r.Max); n > 0 {
 			g.status.Available = t.free.appendTo(make([]int, 0, n), r.Min, r.Max)
 		}
-		t.each(r.Min, r.Max, func(s *slot) bool {
+		m.eachOf(r, func(s *slot) bool {
 			if s.taken() {
 				g.leases = append(g.leases, s.lease)
 			} else {
@@ -112,28 +114,33 @@ func (m *Manager) rangeLocked(name string) (Range, error) {
 // held, and the plan's own ports have been given back.
 func (m *Manager) full(r Range, wanted, together int) *FullError {
 	t := m.table(r.Protocol)
-	e := &FullError{Range: r, Protocol: r.Protocol, Wanted: wanted, Together: together}
-	if together > 1 {
-		t.free.runs(r.Min, r.Max, func(first, last int) bool {
-			if len(e.Runs) < maxNamed {
-				e.Runs = append(e.Runs, Interval{first, last})
-			} else {
-				e.MoreRuns++
-			}
-			return true
-		})
-	}
-	e.Available = t.free.Count(r.Min, r.Max)
-	e.Aside = t.aside.Count(r.Min, r.Max)
-	e.Leased = r.Len() - e.Available - e.Aside
-	t.each(r.Min, r.Max, func(s *slot) bool {
-		if s.taken() {
-			e.Held = append(e.Held, ActivePort{Port: s.port, Lease: *s.lease})
+	e := &FullError{Range: r, Protocol: r.Protocol, Wanted: wanted, Together: together, Kept: r.Len()}
+	m.eachOpen(r, func(min, max int) bool {
+		if together > 1 {
+			t.free.runs(min, max, func(first, last int) bool {
+				if len(e.Runs) < maxNamed {
+					e.Runs = append(e.Runs, Interval{first, last})
+				} else {
+					e.MoreRuns++
+				}
+				return true
+			})
 		}
-		return len(e.Held) < min(maxNamed, e.Leased)
+		available, aside := t.free.Count(min, max), t.aside.Count(min, max)
+		e.Kept -= max - min + 1
+		e.Available += available
+		e.Aside += aside
+		e.Leased += max - min + 1 - available - aside
+		t.each(min, max, func(s *slot) bool {
+			if len(e.Held) < maxNamed && s.taken() {
+				e.Held = append(e.Held, ActivePort{Port: s.port, Lease: *s.lease})
+			}
+			return len(e.Held) < maxNamed && len(e.Held) < e.Leased
+		})
+		for port, ok := t.aside.Next(min, max); ok && len(e.SetAside) < maxNamed; port, ok = t.aside.Next(port+1, max) {
+			e.SetAside = append(e.SetAside, *t.at(port).blocked)
+		}
+		return true
 	})
-	for port, ok := t.aside.Next(r.Min, r.Max); ok && len(e.SetAside) < maxNamed; port, ok = t.aside.Next(port+1, r.Max) {
-		e.SetAside = append(e.SetAside, *t.at(port).blocked)
-	}
 	return e
 }

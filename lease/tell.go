@@ -15,11 +15,23 @@ func (m *Manager) tellRanges(current, next map[string]Range, changed []string) {
 		case !is:
 			m.events.Add("range", "deleted", name, "range "+name+" was deleted")
 		case !was:
-			m.events.Add("range", "added", name, "range "+name+" "+now.String()+" "+string(now.Protocol)+" was added")
+			m.events.Add("range", "added", name, "range "+name+" "+now.terms()+" was added")
 		default:
-			m.events.Add("range", "changed", name, "range "+name+" is "+now.String()+" "+string(now.Protocol)+" now, and was "+old.String())
+			m.events.Add("range", "changed", name, "range "+name+" is "+now.terms()+" now, and was "+old.terms())
 		}
 	}
+}
+
+// terms words what a range is: [8080 - 8085] tcp, 2 static, policy next.
+func (r Range) terms() string {
+	text := r.String() + " " + string(r.Protocol)
+	if r.Static > 0 {
+		text += ", " + strconv.Itoa(r.Static) + " static"
+	}
+	if r.Policy != "" {
+		text += ", policy " + string(r.Policy)
+	}
+	return text
 }
 
 // tellAcquired tells that a lease is there.

@@ -10,12 +10,19 @@ type UpdateOptions struct {
 	// Min and Max are the new bounds; 0 leaves one as it is.
 	Min, Max int
 
+	// Policy is how its ports are picked from now on; empty leaves it.
+	Policy Policy
+
+	// Static is how many of its ports, the lowest, are kept for pinned leases; nil
+	// leaves it. What is leased of them stays leased.
+	Static *int
+
 	// Force allows ports that are leased to fall out of the range. The leases
 	// live on until they end.
 	Force bool
 }
 
-// UpdatedRange is a range whose bounds were changed.
+// UpdatedRange is a range that was changed.
 type UpdatedRange struct {
 	// Before is the range as it was, Range as it is.
 	Before, Range Range
@@ -24,7 +31,8 @@ type UpdatedRange struct {
 	Outside []ActivePort
 }
 
-// UpdateRange changes the bounds of a range and returns when that is durable.
+// UpdateRange changes the bounds, the policy or the static ports of a range and
+// returns when that is durable.
 // Leases keep their ports, and ports that come to the range can be leased at
 // once; what is leased of them is shown as active.
 //
@@ -38,7 +46,7 @@ func (m *Manager) UpdateRange(ctx context.Context, name string, o UpdateOptions)
 		switch {
 		case !ok:
 			return nil, stated(ErrRangeNotFound, "there is no range %q", name)
-		case old.Min == 0:
+		case old.isUnread():
 			return nil, stated(ErrRangeNotFound, "the record of range %q cannot be read; delete it and add it again", name)
 		}
 		u.Before, u.Range = old, old
@@ -48,9 +56,16 @@ func (m *Manager) UpdateRange(ctx context.Context, name string, o UpdateOptions)
 		if o.Max != 0 {
 			u.Range.Max = o.Max
 		}
+		if o.Policy != "" {
+			u.Range.Policy = o.Policy
+		}
+		if o.Static != nil {
+			u.Range.Static = *o.Static
+		}
 		if err := u.Range.Validate(); err != nil {
 			return nil, err
 		}
+		u.Range = u.Range.normal()
 		next := maps.Clone(current)
 		next[name] = u.Range
 		return next, nil
@@ -60,6 +75,9 @@ func (m *Manager) UpdateRange(ctx context.Context, name string, o UpdateOptions)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if u.Range.Ephemeral {
+		return u, nil // nothing of it can be changed
+	}
 	m.table(u.Before.Protocol).each(u.Before.Min, u.Before.Max, func(s *slot) bool {
 		if s.taken() && !u.Range.Contains(s.port) {
 			u.Outside = append(u.Outside, ActivePort{Port: s.port, Lease: *s.lease})

@@ -23,6 +23,7 @@ const (
 	CodePortAssigned         Code = "port-assigned"          // a port that was asked for by its number is leased
 	CodePortInUse            Code = "port-in-use"            // something else is bound to it
 	CodePortPrivileged       Code = "port-privileged"        // the daemon may not bind it
+	CodeKernel               Code = "kernel-refused"         // the daemon may not change the kernel's settings
 	CodeArchiveNotFound      Code = "archive-not-found"      // no archive has the name, or it does not hold that
 	CodeLeaseNotFound        Code = "lease-not-found"        // no live lease has the id
 	CodeLeaseChanged         Code = "lease-changed"          // the generation is another one

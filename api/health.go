@@ -11,4 +11,6 @@ type Health struct {
 	Damage    []string `json:"damage" doc:"what is lost or damaged and was not accepted"`
 	Rebuilt   []string `json:"rebuilt" doc:"processes whose records were lost and put back, with their leases, since they run"`
 	Left      []string `json:"notRebuilt" doc:"processes that run and whose records could not be put back; they are left alone"`
+
+	Kernel *KernelPorts `json:"kernel,omitempty" doc:"how the kernel's settings are for the ports of ranges, which healthy does not count; absent where they cannot be read"`
 }

@@ -104,7 +104,7 @@ func TestRoutes(t *testing.T) {
 			200, []api.RangeStatus{}, "GET", "/v1/ranges?name=ht%2A", ""},
 		{"add ranges", func(ctx context.Context, c *client.Client) (any, error) {
 			return c.AddRanges(ctx, api.AddRanges{Ranges: []api.Range{{Name: "http", Min: 1, Max: 2}}, Clear: true})
-		}, 201, []api.Range{rng}, "POST", "/v1/ranges", `{"ranges":[{"name":"http","min":1,"max":2}],"clear":true}`},
+		}, 201, []api.AddedRange{{Range: rng, Warnings: []string{"a warning"}}}, "POST", "/v1/ranges", `{"ranges":[{"name":"http","min":1,"max":2}],"clear":true}`},
 		{"update range", func(ctx context.Context, c *client.Client) (any, error) {
 			return c.UpdateRange(ctx, "a b", api.UpdateRange{Min: 1, Force: true})
 		}, 200, api.UpdatedRange{Range: rng, Before: rng, Outside: []api.ActivePort{{Port: 3}}}, "PATCH", "/v1/ranges/a%20b", `{"min":1,"force":true}`},

@@ -27,6 +27,9 @@ var calls = map[string]func(ctx context.Context, c *client.Client) error{
 	"get-health":    func(ctx context.Context, c *client.Client) error { return second(c.Health(ctx)) },
 	"accept-damage": func(ctx context.Context, c *client.Client) error { return second(c.AcceptDamage(ctx)) },
 
+	"fix-kernel": func(ctx context.Context, c *client.Client) error { return second(c.FixKernel(ctx)) },
+
+	"get-port":    func(ctx context.Context, c *client.Client) error { return second(c.PortWho(ctx, "tcp", 80)) },
 	"list-ranges": func(ctx context.Context, c *client.Client) error { return second(c.Ranges(ctx, "h*")) },
 	"add-ranges":  func(ctx context.Context, c *client.Client) error { return second(c.AddRanges(ctx, api.AddRanges{})) },
 	"update-range": func(ctx context.Context, c *client.Client) error {

@@ -15,15 +15,16 @@ func (c *Client) Ranges(ctx context.Context, pattern string) ([]api.RangeStatus,
 	return out, err
 }
 
-// AddRanges adds ranges, all or none, and returns them as they were stored.
+// AddRanges adds ranges, all or none, and returns them as they were stored, with
+// what may keep their ports from being bound.
 // Errors: lease.ErrRangeInvalid, ErrRangeExists, ErrRangeOverlaps; with Clear also ErrRangeLeased.
-func (c *Client) AddRanges(ctx context.Context, in api.AddRanges) ([]api.Range, error) {
-	var out []api.Range
+func (c *Client) AddRanges(ctx context.Context, in api.AddRanges) ([]api.AddedRange, error) {
+	var out []api.AddedRange
 	err := c.call(ctx, http.MethodPost, "/v1/ranges", nil, in, &out)
 	return out, err
 }
 
-// UpdateRange changes the bounds of a range. Where leased ports would fall out of
+// UpdateRange changes the bounds, the policy or the static ports of a range. Where leased ports would fall out of
 // it, it is lease.ErrRangeLeased unless Force is given, and they stay leased then.
 // Other errors: lease.ErrRangeNotFound, ErrRangeInvalid, ErrRangeOverlaps.
 func (c *Client) UpdateRange(ctx context.Context, name string, in api.UpdateRange) (api.UpdatedRange, error) {

@@ -32,7 +32,7 @@ import (
 // them in docs/access.md. An operation that is new belongs here too.
 var needs = map[string]access.Role{
 	"get-daemon": access.Read, "get-health": access.Read, "get-document": access.Read, "get-whoami": access.Read,
-	"list-ranges": access.Read, "list-leases": access.Read, "list-distributions": access.Read, "list-processes": access.Read,
+	"list-ranges": access.Read, "get-port": access.Read, "list-leases": access.Read, "list-distributions": access.Read, "list-processes": access.Read,
 	"get-process": access.Read, "get-process-info": access.Read, "get-output": access.Read, "stream-events": access.Read,
 	"diagnose-processes": access.Read, "list-properties": access.Read, "list-tags": access.Read, "list-execs": access.Read,
 
@@ -42,7 +42,7 @@ var needs = map[string]access.Role{
 	"exec-processes": access.Exec, "kill-processes": access.Exec, "restart-processes": access.Exec, "reload-processes": access.Exec,
 	"deploy-exec": access.Exec, "undeploy-execs": access.Exec, "enable-execs": access.Exec,
 
-	"stop-daemon": access.Admin, "accept-damage": access.Admin,
+	"stop-daemon": access.Admin, "accept-damage": access.Admin, "fix-kernel": access.Admin,
 	"add-ranges": access.Admin, "update-range": access.Admin, "delete-ranges": access.Admin, "archive-ranges": access.Admin, "restore-ranges": access.Admin,
 	"export-properties": access.Admin, "add-properties": access.Admin, "delete-properties": access.Admin,
 	"add-tags": access.Admin, "delete-tags": access.Admin, "rename-tags": access.Admin,

@@ -32,6 +32,7 @@ type Leases interface {
 	AcquireWith(ctx context.Context, extra func([]lease.Lease) store.Batch, requests ...lease.Request) ([]lease.Lease, error)
 	Release(ctx context.Context, id lease.ID, generation int64) error
 	Leases() []lease.Lease
+	Port(protocol lease.Protocol, port int) lease.PortStatus
 }
 
 // Processes is what the handlers need of distributions and processes. A
@@ -107,6 +108,8 @@ func (s *Server) routes() *http.ServeMux {
 	s.routeDiagnoses(routes)
 	s.routeTokens(routes)
 	s.routeAudit(routes)
+	s.routeKernel(routes)
+	s.routePorts(routes)
 
 	s.documentRoutes(mux, routes)
 	s.grant("/", "unknown", access.None)

@@ -47,6 +47,21 @@ var (
 	exampleHealth   = api.Health{
 		Healthy: true, Folder: "/var/lib/berth/store", Available: 52_428_800_000, Needed: 67_108_864, Damage: []string{}, Rebuilt: []string{}, Left: []string{},
 	}
+	exampleFixed = api.KernelFixed{
+		Before: api.KernelPorts{
+			LocalMin: 32768, LocalMax: 60999, Unprivileged: 1024, Reserved: "8080", Wanted: "8080,40000-40010",
+			Exposed: []api.KernelRange{{Range: "rpc", Protocol: "tcp", Ports: "40000-40010"}}, Privileged: []api.KernelRange{},
+		},
+		Now: api.KernelPorts{LocalMin: 32768, LocalMax: 60999, Unprivileged: 1024, Reserved: "8080,40000-40010", Exposed: []api.KernelRange{}, Privileged: []api.KernelRange{}},
+	}
+	examplePort = api.PortWho{
+		Protocol: "tcp", Port: 8080, State: api.PortListening, Range: "http", PID: 4711,
+		Lease: &api.Lease{ID: "0gt5w1ak83vjm", Generation: 1, Range: "http", Protocol: "tcp", Port: 8080, Holder: "httpServer #7 (demo 1.0)", Process: 7, Since: exampleTime},
+		Sockets: []api.PortSocket{{
+			Address: "[::]:8080", State: api.SocketListening, User: "root", Owners: []api.PortOwner{{PID: 4711, Command: "server", StartedAt: exampleTime}},
+		}},
+		Unseen: []string{},
+	}
 	exampleToken = api.Token{Name: "ci", Role: api.RoleLease, Owner: "ci", Created: exampleTime, Expires: exampleTime.AddDate(0, 0, 30), By: "root"}
 	exampleAudit = api.AuditRecord{Time: exampleTime, User: "root", PID: 4217, Operation: "delete-ranges", Subject: "name=http", Status: 200}
 	exampleEnded = api.Affected{Processes: []api.Process{exampleProcess}}
@@ -78,6 +93,12 @@ var described = map[string]description{
 		text: "Leases that were acknowledged and are lost cannot be known, so nothing is leased until somebody says that it may. Nothing happens where nothing is damaged.",
 	},
 
+	"fix-kernel": {
+		noun: "daemon", settled: true, means: "how the kernel's settings were, and how they are", codes: []api.Code{api.CodeKernel, api.CodeUnsupported},
+		text:   "The ports of ranges that the kernel may take by itself are added to net.ipv4.ip_local_reserved_ports, of the daemon's network namespace, which root may. It lasts until the machine is started anew. Nothing happens where there are none.",
+		answer: exampleFixed,
+	},
+
 	"list-ranges": {
 		noun: "ranges", means: "the ranges, by name",
 		text: "Each port of a range is in exactly one of the lists available, active and setAside. No range that fits is an empty list.",
@@ -94,11 +115,11 @@ var described = map[string]description{
 		noun: "ranges", means: "the ranges as they are kept",
 		text:    "Ranges of one protocol do not overlap. With clear those that are not named go, which those with live leases do only by force.",
 		codes:   []api.Code{api.CodeRangeInvalid, api.CodeRangeExists, api.CodeRangeOverlaps, api.CodeRangeLeased},
-		request: api.AddRanges{Ranges: []api.Range{{Name: "http", Min: 8080, Max: 8085}}}, answer: []api.Range{exampleRange},
+		request: api.AddRanges{Ranges: []api.Range{{Name: "http", Min: 8080, Max: 8085}}}, answer: []api.AddedRange{{Range: exampleRange}},
 	},
 	"update-range": {
 		noun: "ranges", means: "the range as it is now, and as it was",
-		text:    "Give min, max or both. Leased ports fall out of a range only by force, and stay leased then until their holders end.",
+		text:    "Give min, max, policy or static. Leased ports fall out of a range only by force, and stay leased then until their holders end.",
 		codes:   []api.Code{api.CodeRangeInvalid, api.CodeRangeNotFound, api.CodeRangeOverlaps, api.CodeRangeLeased},
 		request: api.UpdateRange{Max: 8090},
 		answer: api.UpdatedRange{
@@ -119,6 +140,12 @@ var described = map[string]description{
 		noun: "archives", means: "what the archive holds",
 		text:  "All or none. A range of the same name is replaced where it has no live leases that would fall out of it; others stay.",
 		codes: []api.Code{api.CodeArchiveNotFound, api.CodeRangeInvalid, api.CodeRangeExists, api.CodeRangeOverlaps, api.CodeRangeLeased}, answer: api.Archived{Revision: "r1", Ranges: []api.Range{exampleRange}},
+	},
+
+	"get-port": {
+		noun: "ranges", means: "what is known of the port",
+		text:   "Of any port, be it of a range or not. The sockets are those of the daemon's network namespace; what cannot be read is told in unseen.",
+		answer: examplePort,
 	},
 
 	"list-leases": {

@@ -19,6 +19,7 @@ import (
 	"berth/launcher"
 	"berth/lease"
 	"berth/store"
+	"berth/sysctl"
 )
 
 var (
@@ -37,6 +38,7 @@ var (
 	errUninspected = fmt.Errorf("%w: this daemon's store does not tell how it is", launcher.ErrUnsupported)
 	errUnaudited   = fmt.Errorf("%w: this daemon keeps no audit", launcher.ErrUnsupported)
 	errNoTokens    = fmt.Errorf("%w: this daemon keeps no tokens", launcher.ErrUnsupported)
+	errNoKernel    = fmt.Errorf("%w: the kernel's settings of ports cannot be read; the daemon's log says why", launcher.ErrUnsupported)
 	errPanic       = errors.New("the daemon made a mistake: its log says which")
 )
 
@@ -83,6 +85,7 @@ var kinds = []kind{
 	{lease.ErrAssigned, api.CodePortAssigned, http.StatusConflict},
 	{lease.ErrInUse, api.CodePortInUse, http.StatusConflict},
 	{lease.ErrPrivileged, api.CodePortPrivileged, http.StatusConflict},
+	{sysctl.ErrRefused, api.CodeKernel, http.StatusConflict},
 	{lease.ErrRequest, api.CodeInvalid, http.StatusBadRequest},
 	{lease.ErrArchiveInvalid, api.CodeInvalid, http.StatusBadRequest},
 	{lease.ErrArchiveNotFound, api.CodeArchiveNotFound, http.StatusNotFound},

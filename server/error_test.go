@@ -19,6 +19,7 @@ import (
 	"berth/launcher"
 	"berth/lease"
 	"berth/store"
+	"berth/sysctl"
 )
 
 // codeConstant is a code as the source of package api has it.
@@ -88,6 +89,7 @@ func TestErrors(t *testing.T) {
 		{lease.ErrInUse, api.CodePortInUse, 409},
 		{&lease.InUseError{}, api.CodePortInUse, 409},
 		{lease.ErrPrivileged, api.CodePortPrivileged, 409},
+		{sysctl.ErrRefused, api.CodeKernel, 409},
 		{lease.ErrRequest, api.CodeInvalid, 400},
 		{lease.ErrProtocol, api.CodeInvalid, 400},
 		{lease.ErrArchiveInvalid, api.CodeInvalid, 400},

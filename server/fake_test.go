@@ -69,6 +69,10 @@ func (f *fakeLeases) UpdateRange(_ context.Context, name string, o lease.UpdateO
 	return lease.UpdatedRange{}, fmt.Errorf("update range %s: %w", name, lease.ErrRangeNotFound)
 }
 
+func (f *fakeLeases) Port(p lease.Protocol, port int) lease.PortStatus {
+	return lease.PortStatus{Protocol: p, Port: port}
+}
+
 func (f *fakeLeases) Ranges(pattern string) []lease.RangeStatus {
 	var found []lease.RangeStatus
 	for _, r := range f.ranges {

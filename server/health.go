@@ -35,6 +35,7 @@ func (s *Server) health(context.Context, *empty) (*reply[api.Health], error) {
 		r := s.opts.Processes.Rebuilding()
 		out.Rebuilt, out.Left = append(out.Rebuilt, r.Rebuilt...), append(out.Left, r.Left...)
 	}
+	out.Kernel = s.kernelHealth()
 	if h.Refusal != nil {
 		out.Reason = oneLine(h.Refusal.Error())
 	}

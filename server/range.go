@@ -24,7 +24,7 @@ func (s *Server) routeRanges(routes huma.API) {
 	}, s.addRanges)
 	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "update-range", Method: http.MethodPatch, Path: "/v1/ranges/{name}",
-		Summary: "Change the bounds of a range",
+		Summary: "Change the bounds, the policy or the static ports of a range",
 	}, s.updateRange)
 	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "delete-ranges", Method: http.MethodDelete, Path: "/v1/ranges",
@@ -52,7 +52,7 @@ func (s *Server) listRanges(_ context.Context, in *struct {
 	return &reply[[]api.RangeStatus]{out}, nil
 }
 
-func (s *Server) addRanges(ctx context.Context, in *struct{ Body api.AddRanges }) (*reply[[]api.Range], error) {
+func (s *Server) addRanges(ctx context.Context, in *struct{ Body api.AddRanges }) (*reply[[]api.AddedRange], error) {
 	ranges := make([]lease.Range, 0, len(in.Body.Ranges))
 	for _, r := range in.Body.Ranges {
 		added, err := rangeOf(r)
@@ -65,17 +65,22 @@ func (s *Server) addRanges(ctx context.Context, in *struct{ Body api.AddRanges }
 	if err := s.opts.Leases.AddRanges(ctx, ranges, o); err != nil {
 		return nil, err
 	}
-	return &reply[[]api.Range]{list(ranges, apiRange)}, nil
+	kernel := s.kernel()
+	return &reply[[]api.AddedRange]{list(ranges, func(r lease.Range) api.AddedRange {
+		return api.AddedRange{Range: apiRange(r), Warnings: kernel.warnings(r)}
+	})}, nil
 }
 
 func (s *Server) updateRange(ctx context.Context, in *struct {
 	Name string `path:"name" doc:"of the range" example:"http"`
 	Body api.UpdateRange
 }) (*reply[api.UpdatedRange], error) {
-	if in.Body.Min == 0 && in.Body.Max == 0 {
-		return nil, invalid("body: give min, max or both")
+	if in.Body.Min == 0 && in.Body.Max == 0 && in.Body.Policy == "" && in.Body.Static == nil {
+		return nil, invalid("body: give min, max, policy or static")
 	}
-	u, err := s.opts.Leases.UpdateRange(ctx, in.Name, lease.UpdateOptions{Min: in.Body.Min, Max: in.Body.Max, Force: in.Body.Force})
+	u, err := s.opts.Leases.UpdateRange(ctx, in.Name, lease.UpdateOptions{
+		Min: in.Body.Min, Max: in.Body.Max, Policy: lease.Policy(in.Body.Policy), Static: in.Body.Static, Force: in.Body.Force,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +88,11 @@ func (s *Server) updateRange(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &reply[api.UpdatedRange]{api.UpdatedRange{Range: apiRange(u.Range), Before: apiRange(u.Before), Outside: activePorts(u.Outside, used)}}, nil
+	out := api.UpdatedRange{Range: apiRange(u.Range), Before: apiRange(u.Before), Outside: activePorts(u.Outside, used)}
+	if u.Range.Min != u.Before.Min || u.Range.Max != u.Before.Max {
+		out.Warnings = s.kernel().warnings(u.Range)
+	}
+	return &reply[api.UpdatedRange]{out}, nil
 }
 
 func (s *Server) deleteRanges(ctx context.Context, in *struct {
@@ -129,11 +138,21 @@ func rangeOf(r api.Range) (lease.Range, error) {
 	if err != nil {
 		return lease.Range{}, err
 	}
-	return lease.Range{Name: r.Name, Min: r.Min, Max: r.Max, Protocol: protocol, Scope: scope}, nil
+	policy, err := lease.ParsePolicy(r.Policy)
+	if err != nil {
+		return lease.Range{}, err
+	}
+	return lease.Range{
+		Name: r.Name, Min: r.Min, Max: r.Max, Protocol: protocol, Scope: scope,
+		Policy: policy, Static: r.Static, Ephemeral: r.Ephemeral,
+	}, nil
 }
 
 func apiRange(r lease.Range) api.Range {
-	return api.Range{Name: r.Name, Min: r.Min, Max: r.Max, Protocol: string(r.Protocol), Scope: string(r.Scope)}
+	return api.Range{
+		Name: r.Name, Min: r.Min, Max: r.Max, Protocol: string(r.Protocol), Scope: string(r.Scope),
+		Policy: string(r.Policy), Static: r.Static, Ephemeral: r.Ephemeral,
+	}
 }
 
 // use is what the launcher knows of a leased port.

@@ -49,6 +49,9 @@ type Options struct {
 	// Store tells of its health; nil says that it cannot.
 	Store store.Inspector
 
+	// Kernel tells of the kernel's settings of ports; nil says nothing of them.
+	Kernel Kernel
+
 	// Keys keeps the idempotency keys, below idempotency/. It is the store of
 	// Leases and Processes, who commit them with their own records.
 	Keys store.Store

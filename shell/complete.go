@@ -266,6 +266,8 @@ func (s *Shell) named(ctx context.Context, kind, last, distribution string) []Ca
 		return []Candidate{{"bash", ""}, {"zsh", ""}, {"fish", ""}}
 	case "protocol":
 		return []Candidate{{"tcp", ""}, {"udp", ""}}
+	case "policy":
+		return []Candidate{{"lowest", "the lowest one that is available"}, {"next", "the one after the port leased last"}, {"random", "any"}}
 	case "named":
 		return append(s.processNames(ctx, false), Candidate{"all", "all processes"})
 	case "known":

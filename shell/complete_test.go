@@ -27,7 +27,7 @@ func TestComplete(t *testing.T) {
 		want       string // the values, parted by blanks
 	}{
 		{"commands", "p", "port ps pause"},
-		{"a group", "port ", "add update del ls archive unarchive"},
+		{"a group", "port ", "add update del ls who archive unarchive"},
 		{"in a group", "port a", "add archive"},
 		{"behind the program's name", "berth port a", "add archive"},
 		{"behind an unknown command", "frob ", ""},

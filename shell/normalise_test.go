@@ -94,7 +94,7 @@ func TestNormalise(t *testing.T) {
 		{"two letters swapped", "prot ls", "unknown command `prot`, did you mean port?"},
 		{"nothing near", "bogus", "unknown command `bogus`; try berth --help"},
 		{"a near one of a group", "port lss", "port: unknown command `lss`, did you mean ls?"},
-		{"a group alone", "port", "port: name one of add, update, del, ls, archive, unarchive; try berth port --help"},
+		{"a group alone", "port", "port: name one of add, update, del, ls, who, archive, unarchive; try berth port --help"},
 		{"an unknown option before the command", "-x port", "unknown option -x"},
 		{"an option of a command before it", "-n x port ls", "unknown option -n"},
 		{"an empty word", "''", "unknown command ``"},

@@ -1,10 +1,12 @@
 package shell
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"berth/api"
@@ -14,9 +16,10 @@ import (
 // portCommands are the commands on ranges.
 type portCommands struct {
 	Add       portAddCommand       `cmd:"" help:"add a range, or those of a file"`
-	Update    portUpdateCommand    `cmd:"" help:"change the bounds of a range"`
+	Update    portUpdateCommand    `cmd:"" help:"change the bounds, policy or static ports of a range"`
 	Del       portDelCommand       `cmd:"" help:"delete ranges"`
 	Ls        portLsCommand        `cmd:"" help:"list ranges with what became of their ports"`
+	Who       portWhoCommand       `cmd:"" help:"tell who has a port, be it of a range or not"`
 	Archive   portArchiveCommand   `cmd:"" help:"keep the ranges under a revision"`
 	Unarchive portUnarchiveCommand `cmd:"" help:"bring the ranges of a revision back"`
 }
@@ -36,6 +39,9 @@ type portAddCommand struct {
 	Min        portNumber `placeholder:"PORT" help:"first port, 1 to 65535"`
 	Max        portNumber `placeholder:"PORT" help:"last port, included"`
 	Proto      protocol   `default:"tcp" placeholder:"PROTOCOL" complete:"protocol" help:"tcp or udp"`
+	Policy     policyName `placeholder:"POLICY" complete:"policy" help:"how a port is picked: lowest (left out), next or random"`
+	Static     *portCount `placeholder:"COUNT" help:"how many ports, the lowest, are kept for leases that ask for them by number"`
+	Ephemeral  bool       `help:"no ports of its own: the system chooses each, of those that lie in no range"`
 	Properties string     `short:"p" placeholder:"FILE" complete:"file" help:"add the ranges of a Java properties file, lines of NAME=MIN,MAX or NAME=PORT"`
 	Clear      bool       `help:"replace the ranges that there are"`
 	Force      bool       `short:"f" help:"with -clear: also where a range that goes has live leases"`
@@ -45,15 +51,24 @@ type portAddCommand struct {
 func (portAddCommand) page() page {
 	return page{
 		usage: []string{
-			"berth port add -n NAME -min PORT -max PORT [-proto tcp|udp]",
-			"berth port add -p FILE [-clear [-f]]",
+			"berth port add -n NAME -min PORT -max PORT [-proto tcp|udp] [-policy POLICY] [-static COUNT]",
+			"berth port add -n NAME -ephemeral [-proto tcp|udp]",
+			"berth port add -p FILE [-proto tcp|udp] [-clear [-f]]",
 		},
 		long: `Adds a range of ports, or all ranges of a file. A range that overlaps another one of its protocol is refused; ends count, so 100 to 105 and 106 to 110 are neighbours. From a file either all ranges are added or none.
 
-With -clear the ranges replace all that there are. A range that goes thereby and has live leases stops it, unless -f is given; its leases then live on until their processes end. Without -clear, -f is accepted and changes nothing.`,
+With -clear the ranges replace all that there are. A range that goes thereby and has live leases stops it, unless -f is given; its leases then live on until their processes end. Without -clear, -f is accepted and changes nothing.
+
+-policy says which port is picked where any will do: the lowest one that is available; with next the one after the port leased last, also after a restart of the daemon, so that a port that came back rests as long as there are others; or with random any. With -static 16 the lowest 16 ports of the range are leased only to who asks for one of them by its number, and never picked.
+
+A range with -ephemeral has no ports of its own. Berth binds port 0, as a program would that takes any port, leases what the kernel has chosen, and keeps it bound until it is handed over. A port that lies in another range is given back, and another one is taken.
+
+In a file NAME=MIN,MAX,POLICY,static=COUNT and NAME=ephemeral say the same. Ports that the kernel may take by itself, or that the daemon may not bind, are warned of; berth doctor says what to do.`,
 		examples: []example{
 			{"port add -n http -min 8080 -max 8085", "add a range of six TCP ports"},
 			{"port add -n syslog -min 514 -max 514 -proto udp", "add a range of one UDP port"},
+			{"port add -n web -min 9000 -max 9099 -policy next -static 10", "add one in which ports rest, and ten of them are kept for who names them"},
+			{"port add -n any -ephemeral", "add one whose ports the system chooses"},
 			{"port add -p ranges.properties -clear", "replace all ranges by those of a file"},
 		},
 	}
@@ -64,6 +79,8 @@ func (c *portAddCommand) run(ctx context.Context, s *Shell) error {
 	switch {
 	case c.Properties != "" && (c.Name != "" || c.Min != 0 || c.Max != 0):
 		return &UsageError{Text: "option -p names a file of ranges, and goes without -n, -min and -max"}
+	case c.Properties != "" && (c.Policy != "" || c.Static != nil || c.Ephemeral):
+		return &UsageError{Text: "option -p names a file of ranges, which says policies, static ports and what is ephemeral: it goes without -policy, -static and -ephemeral"}
 	case c.Properties != "":
 		ranges, err := propertiesFile(c.Properties, string(c.Proto))
 		if err != nil {
@@ -72,6 +89,10 @@ func (c *portAddCommand) run(ctx context.Context, s *Shell) error {
 		in.Ranges = ranges
 	case c.Name == "":
 		return &UsageError{Text: "option -n is missing"}
+	case c.Ephemeral && (c.Min != 0 || c.Max != 0 || c.Policy != "" || c.Static != nil):
+		return &UsageError{Text: "option -ephemeral has the system choose, and goes without -min, -max, -policy and -static"}
+	case c.Ephemeral:
+		in.Ranges = []api.Range{{Name: c.Name, Protocol: string(c.Proto), Ephemeral: true}}
 	case c.Min == 0:
 		return &UsageError{Text: "option -min is missing"}
 	case c.Max == 0:
@@ -79,7 +100,11 @@ func (c *portAddCommand) run(ctx context.Context, s *Shell) error {
 	case c.Max < c.Min:
 		return &UsageError{Text: fmt.Sprintf("option -max: %d is below -min %d", c.Max, c.Min)}
 	default:
-		in.Ranges = []api.Range{{Name: c.Name, Min: int(c.Min), Max: int(c.Max), Protocol: string(c.Proto)}}
+		r := api.Range{Name: c.Name, Min: int(c.Min), Max: int(c.Max), Protocol: string(c.Proto), Policy: string(c.Policy)}
+		if c.Static != nil {
+			r.Static = int(*c.Static)
+		}
+		in.Ranges = []api.Range{r}
 	}
 	added, err := s.client.AddRanges(ctx, in)
 	if err != nil {
@@ -88,11 +113,22 @@ func (c *portAddCommand) run(ctx context.Context, s *Shell) error {
 		}
 		return err
 	}
-	return list(s, c.Output, added, func() {
+	err = list(s, c.Output, added, func() {
 		for _, r := range added {
-			s.out.printf("added %s %s %s\n", r.Name, interval(r), r.Protocol)
+			s.out.printf("added %s %s%s\n", r.Name, interval(r.Range), terms(r.Range))
 		}
 	})
+	for _, r := range added {
+		s.warn(r.Warnings)
+	}
+	return err
+}
+
+// warn tells what may keep ports from being bound.
+func (s *Shell) warn(warnings []string) {
+	for _, warning := range warnings {
+		s.note("warning: %s", warning)
+	}
 }
 
 func propertiesFile(path, proto string) ([]api.Range, error) {
@@ -110,39 +146,49 @@ func propertiesFile(path, proto string) ([]api.Range, error) {
 	}
 	out := make([]api.Range, 0, len(parsed))
 	for _, r := range parsed {
-		out = append(out, api.Range{Name: r.Name, Min: r.Min, Max: r.Max, Protocol: proto})
+		out = append(out, api.Range{
+			Name: r.Name, Min: r.Min, Max: r.Max, Protocol: proto, Policy: string(r.Policy), Static: r.Static, Ephemeral: r.Ephemeral,
+		})
 	}
 	return out, nil
 }
 
 type portUpdateCommand struct {
-	Name  string     `short:"n" placeholder:"NAME" needed:"" complete:"range" help:"name of the range"`
-	Min   portNumber `placeholder:"PORT" help:"first port, 1 to 65535; left out, it stays as it is"`
-	Max   portNumber `placeholder:"PORT" help:"last port, included; left out, it stays as it is"`
-	Force bool       `short:"f" help:"also where ports that are leased fall out of the range"`
+	Name   string     `short:"n" placeholder:"NAME" needed:"" complete:"range" help:"name of the range"`
+	Min    portNumber `placeholder:"PORT" help:"first port, 1 to 65535; left out, it stays as it is"`
+	Max    portNumber `placeholder:"PORT" help:"last port, included; left out, it stays as it is"`
+	Policy policyName `placeholder:"POLICY" complete:"policy" help:"how a port is picked: lowest, next or random; left out, it stays as it is"`
+	Static *portCount `placeholder:"COUNT" help:"how many ports, the lowest, are kept for leases that ask for them by number; left out, it stays as it is"`
+	Force  bool       `short:"f" help:"also where ports that are leased fall out of the range"`
 	outputOption
 }
 
 func (portUpdateCommand) page() page {
 	return page{
-		long: `Changes the first or the last port of a range, or both. The leases of the range stay as they are, and ports that are new to it can be leased at once. Bounds that overlap another range of the protocol are refused.
+		long: `Changes the first or the last port of a range, or both, its policy, or how many of its ports are static; port add tells of both. What is leased of ports that become static stays leased. The leases of the range stay as they are, and ports that are new to it can be leased at once. Bounds that overlap another range of the protocol are refused.
 
 Where ports that are leased would fall out of the range nothing is changed, and the error names them and who has them. With -f it is done all the same: those leases live on until their processes end, and their ports are no range's then.`,
 		examples: []example{
 			{"port update -n http -max 8099", "give a range more ports"},
 			{"port update -n http -min 9080 -max 9085 -f", "move it, whoever has ports of it"},
+			{"port update -n http -policy next -static 0", "have ports rest, and none of them kept"},
 		},
 	}
 }
 
 func (c *portUpdateCommand) run(ctx context.Context, s *Shell) error {
 	switch {
-	case c.Min == 0 && c.Max == 0:
-		return &UsageError{Text: "options -min and -max are missing: give one of them or both"}
+	case c.Min == 0 && c.Max == 0 && c.Policy == "" && c.Static == nil:
+		return &UsageError{Text: "options -min and -max are missing: give one of them or both, or -policy or -static"}
 	case c.Min != 0 && c.Max != 0 && c.Max < c.Min:
 		return &UsageError{Text: fmt.Sprintf("option -max: %d is below -min %d", c.Max, c.Min)}
 	}
-	u, err := s.client.UpdateRange(ctx, c.Name, api.UpdateRange{Min: int(c.Min), Max: int(c.Max), Force: c.Force})
+	in := api.UpdateRange{Min: int(c.Min), Max: int(c.Max), Policy: string(c.Policy), Force: c.Force}
+	if c.Static != nil {
+		static := int(*c.Static)
+		in.Static = &static
+	}
+	u, err := s.client.UpdateRange(ctx, c.Name, in)
 	if err != nil {
 		if errors.Is(err, lease.ErrRangeLeased) && !c.Force {
 			return fmt.Errorf("%w (-f forces it)", err)
@@ -150,20 +196,44 @@ func (c *portUpdateCommand) run(ctx context.Context, s *Shell) error {
 		return err
 	}
 	u.Outside = notNil(u.Outside)
-	return list(s, c.Output, []api.UpdatedRange{u}, func() {
-		if u.Range == u.Before {
-			s.out.printf("%s %s %s is as it was\n", u.Name, interval(u.Range), u.Protocol)
+	err = list(s, c.Output, []api.UpdatedRange{u}, func() {
+		before := interval(u.Before)
+		switch {
+		case u.Range == u.Before:
+			s.out.printf("%s %s%s is as it was\n", u.Name, interval(u.Range), terms(u.Range))
 			return
+		case u.Policy != u.Before.Policy || u.Static != u.Before.Static:
+			before += terms(u.Before)
 		}
-		s.out.printf("updated %s %s %s, before %s\n", u.Name, interval(u.Range), u.Protocol, interval(u.Before))
+		s.out.printf("updated %s %s%s, before %s\n", u.Name, interval(u.Range), terms(u.Range), before)
 		for _, line := range activeLines(s.out, u.Outside) {
 			s.out.printf("still leased outside of it: %s\n", line)
 		}
 	})
+	s.warn(u.Warnings)
+	return err
 }
 
 // interval is how Corus shows the ports of a range.
-func interval(r api.Range) string { return fmt.Sprintf("[%d - %d]", r.Min, r.Max) }
+func interval(r api.Range) string {
+	if r.Ephemeral {
+		return "ephemeral"
+	}
+	return fmt.Sprintf("[%d - %d]", r.Min, r.Max)
+}
+
+// terms are what a range has besides its ports, after them: its protocol, and
+// what was not left out.
+func terms(r api.Range) string {
+	text := " " + r.Protocol
+	if r.Static > 0 {
+		text += fmt.Sprintf(", %d static", r.Static)
+	}
+	if r.Policy != "" {
+		text += ", policy " + r.Policy
+	}
+	return text
+}
 
 type portDelCommand struct {
 	Name  string `short:"n" placeholder:"PATTERN" needed:"" pattern:"" complete:"range" help:"name of the ranges to delete"`
@@ -204,7 +274,7 @@ type portLsCommand struct {
 
 func (portLsCommand) page() page {
 	return page{
-		long: `Lists ranges. A port of a range is available; or active, which means leased, with its holder; or set aside, because something else is bound to it, with what that is. Runs of ports are shortened: 8082-8085.`,
+		long: `Lists ranges. A port of a range is available; or active, which means leased, with its holder; or set aside, because something else is bound to it, with what that is. Runs of ports are shortened: 8082-8085. Ports that are kept for leases that ask for them by number are shown as static. Of an ephemeral range those that are leased are shown.`,
 		examples: []example{
 			{"port ls", "list all ranges"},
 			{`port ls -n "http*" -o json`, "list some as JSON"},
@@ -253,28 +323,46 @@ func notNil[T any](list []T) []T {
 // rangeTable has a range on one line, and as many more as it has holders or
 // ports set aside.
 func rangeTable(o *output, ranges []api.RangeStatus) table {
-	t := table{head: []string{"NAME", "RANGE", "PROTOCOL", "AVAILABLE", "ACTIVE", "SET ASIDE"}}
+	t := table{head: []string{"NAME", "RANGE", "PROTOCOL"}}
+	policies := slices.ContainsFunc(ranges, func(r api.RangeStatus) bool { return r.Policy != "" })
+	if policies {
+		t.head = append(t.head, "POLICY")
+	}
+	t.head = append(t.head, "AVAILABLE", "ACTIVE", "SET ASIDE")
 	for _, r := range ranges {
 		active, aside := activeLines(o, r.Active), asideLines(o, r.SetAside)
-		row := []string{oneLine(r.Name), interval(r.Range), r.Protocol, o.good(runs(r.Available)), "", ""}
+		row := []string{oneLine(r.Name), interval(r.Range), r.Protocol}
+		if policies {
+			row = append(row, cmp.Or(r.Policy, api.PolicyLowest))
+		}
+		row = append(row, available(o, r), "-", "-")
 		for i := range max(1, len(active), len(aside)) {
 			if i > 0 {
-				row = make([]string, 6)
-			}
-			row[4], row[5] = "-", "-"
-			if i > 0 {
-				row[4], row[5] = "", ""
+				row = make([]string, len(row))
 			}
 			if i < len(active) {
-				row[4] = active[i]
+				row[len(row)-2] = active[i]
 			}
 			if i < len(aside) {
-				row[5] = aside[i]
+				row[len(row)-1] = aside[i]
 			}
 			t.add(row...)
 		}
 	}
 	return t
+}
+
+// available are the ports of a range that can be leased, the static ones apart.
+func available(o *output, r api.RangeStatus) string {
+	if r.Static == 0 || len(r.Available) == 0 {
+		return o.good(runs(r.Available))
+	}
+	at, _ := slices.BinarySearch(r.Available, r.Min+r.Static)
+	text := o.good(runs(r.Available[at:]))
+	if at > 0 {
+		text += ", static " + runs(r.Available[:at])
+	}
+	return text
 }
 
 // activeLines are the active ports, those of one holder in a row shortened.

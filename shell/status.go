@@ -70,7 +70,7 @@ func (c *statusCommand) run(ctx context.Context, s *Shell) error {
 	}
 	for _, r := range ranges {
 		o.Ranges = append(o.Ranges, rangeOccupancy{
-			Range: r.Range, Ports: r.Max - r.Min + 1,
+			Range: r.Range, Ports: portsOf(r.Range),
 			Active: len(r.Active), SetAside: len(r.SetAside), Available: len(r.Available),
 		})
 	}
@@ -98,6 +98,10 @@ func (s *Shell) showOverview(o overview) {
 		if r.SetAside > 0 {
 			aside = s.out.odd(fmt.Sprint(r.SetAside))
 		}
+		if r.Ephemeral {
+			t.add(oneLine(r.Name), interval(r.Range), r.Protocol, fmt.Sprint(r.Active), aside, "-", "-")
+			continue
+		}
 		full := fmt.Sprintf("%d %%", 100*(r.Ports-r.Available)/r.Ports)
 		if r.Available == 0 {
 			full = s.out.bad(full)
@@ -105,6 +109,14 @@ func (s *Shell) showOverview(o overview) {
 		t.add(oneLine(r.Name), interval(r.Range), r.Protocol, fmt.Sprint(r.Active), aside, fmt.Sprint(r.Available), full)
 	}
 	s.out.table(t)
+}
+
+// portsOf is how many ports a range has; an ephemeral one has none of its own.
+func portsOf(r api.Range) int {
+	if r.Ephemeral {
+		return 0
+	}
+	return r.Max - r.Min + 1
 }
 
 // healthLine is the health of disk and store in a line.

@@ -21,6 +21,27 @@ func (p *portNumber) UnmarshalText(text []byte) error {
 	return err
 }
 
+// portCount is a number of ports, 0 to 65535.
+type portCount int
+
+func (c *portCount) UnmarshalText(text []byte) error {
+	n, err := number(string(text), 0, 65535)
+	*c = portCount(n)
+	return err
+}
+
+// policyName is how a port of a range is picked.
+type policyName string
+
+func (p *policyName) UnmarshalText(text []byte) error {
+	switch v := strings.ToLower(string(text)); v {
+	case "lowest", "next", "random":
+		*p = policyName(v)
+		return nil
+	}
+	return fmt.Errorf("%s is not lowest, next or random", quote(string(text)))
+}
+
 // instanceCount is how many instances to start, 1 to 10000.
 type instanceCount int
 

@@ -130,7 +130,7 @@ func parseSocket(b []byte) (Socket, error) {
 	}
 	native := binary.NativeEndian
 	port := binary.BigEndian.Uint16(b[4:])
-	s := Socket{UID: native.Uint32(b[64:]), Inode: uint64(native.Uint32(b[68:]))}
+	s := Socket{UID: native.Uint32(b[64:]), Inode: uint64(native.Uint32(b[68:])), State: stateOf(b[1])}
 	if b[0] == unix.AF_INET6 {
 		s.Local = netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[8:24])), port)
 		s.V6Only = isV6Only(b[answerSize:])
@@ -138,6 +138,17 @@ func parseSocket(b []byte) (Socket, error) {
 		s.Local = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[8:12])), port)
 	}
 	return s, nil
+}
+
+// stateOf reads the state of a socket, as linux/tcp_states.h numbers them for every protocol.
+func stateOf(number byte) State {
+	switch number {
+	case unix.BPF_TCP_LISTEN:
+		return Listening
+	case unix.BPF_TCP_CLOSE, boundInactive:
+		return Bound
+	}
+	return Connected
 }
 
 // isV6Only looks for the attribute that says so.

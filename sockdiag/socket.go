@@ -7,6 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// State is what a socket that is bound to a port does there.
+type State string
+
+// The states. A UDP socket never listens.
+const (
+	Listening State = "listening"
+	Bound     State = "bound"
+	Connected State = "connected" // or on its way to or from it
+)
+
 // Socket is one that is bound to a port. Several sockets may be bound to the same address and port (SO_REUSEPORT).
 type Socket struct {
 	// Protocol is "tcp" or "udp".
@@ -23,12 +33,18 @@ type Socket struct {
 
 	// UID is the user who made the socket.
 	UID uint32
+
+	// State is what it does.
+	State State
 }
+
+// boundInactive is the number of the state of a TCP socket that is bound and no more.
+const boundInactive = 13
 
 // The states of a socket as bits of a request; their numbers are those of TCP for every protocol.
 const (
 	stateListen        = 1 << unix.BPF_TCP_LISTEN
-	stateBoundInactive = 1 << 13 // bound, and neither listening nor connected; known to Linux 6.8 and later
+	stateBoundInactive = 1 << boundInactive // bound, and neither listening nor connected; known to Linux 6.8 and later
 	stateTimeWait      = 1 << unix.BPF_TCP_TIME_WAIT
 	stateNewSynRecv    = 1 << unix.BPF_TCP_NEW_SYN_RECV
 	stateAny           = 1<<unix.BPF_TCP_MAX_STATES - 1
@@ -49,6 +65,15 @@ func OnPort(protocol string, port int) ([]Socket, error) {
 		return nil, fmt.Errorf("list %s sockets on port %d: %w", protocol, port, ErrPort)
 	}
 	return list(protocol, uint16(port), defaultStates(protocol))
+}
+
+// AllOnPort lists all sockets that are bound to one port and belong to a process: those of OnPort, and those that are connected
+// or only bound. The error is ErrPort for a number that is no port.
+func AllOnPort(protocol string, port int) ([]Socket, error) {
+	if port < 1 || port > 65535 {
+		return nil, fmt.Errorf("list %s sockets on port %d: %w", protocol, port, ErrPort)
+	}
+	return list(protocol, uint16(port), stateOwned)
 }
 
 func defaultStates(protocol string) uint32 {

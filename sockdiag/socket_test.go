@@ -39,6 +39,7 @@ func TestSockets(t *testing.T) {
 				V6Only:   test.v6only,
 				Inode:    inode(t, b.conn),
 				UID:      uint32(os.Getuid()),
+				State:    map[string]sockdiag.State{"tcp": sockdiag.Listening, "udp": sockdiag.Bound}[test.network[:3]],
 			}
 			got, err := sockdiag.OnPort(want.Protocol, port)
 			if err != nil || len(got) != 1 || got[0] != want {

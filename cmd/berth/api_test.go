@@ -22,6 +22,16 @@ var inputs = map[string]func(t *testing.T, d *driven) request{
 	// Nothing is damaged.
 	"accept-damage": func(*testing.T, *driven) request { return request{} },
 
+	// The settings are a folder of the test's.
+	"fix-kernel": func(t *testing.T, d *driven) request {
+		d.addRange(t, 2)
+		return request{}
+	},
+
+	"get-port": func(t *testing.T, d *driven) request {
+		held := d.acquire(t, d.addRange(t, 1))
+		return request{path: "/v1/ports/tcp/" + strconv.Itoa(held.Port)}
+	},
 	"list-ranges": func(t *testing.T, d *driven) request {
 		name := d.addRange(t, 2)
 		d.acquire(t, name)

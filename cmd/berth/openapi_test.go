@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,6 +24,7 @@ import (
 
 	"berth/lease"
 	"berth/store/badger"
+	"berth/sysctl"
 )
 
 // schemaOf is a JSON schema as the OpenAPI document has it.
@@ -257,7 +260,15 @@ func drive(t *testing.T, first int) *driven {
 	t.Helper()
 	d := &driven{dir: t.TempDir(), nextPort: first}
 	t.Cleanup(func() { checkLeases(t, d.dir) }) // after the daemon's end
+	settings := t.TempDir()
+	for name, text := range map[string]string{"ip_local_port_range": "1024 60999", "ip_local_reserved_ports": "8080", "ip_unprivileged_port_start": "1024"} {
+		file := filepath.Join(settings, "net", "ipv4", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	d.running = start(t, d.dir, func(of *daemon) {
+		of.kernel = sysctl.Kernel{Dir: settings}
 		open := of.openStore
 		of.openStore = func(dir string, log *slog.Logger) (failingStore, error) {
 			st, err := open(dir, log)

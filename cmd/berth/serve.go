@@ -28,6 +28,7 @@ import (
 	"berth/shell"
 	"berth/store"
 	"berth/store/badger"
+	"berth/sysctl"
 )
 
 // serve runs the daemon until it is told to end, by berth stop or a signal.
@@ -122,6 +123,9 @@ type daemon struct {
 	// boot tells the boot of the host from others.
 	boot func() (string, error)
 
+	// kernel is the kernel's settings of ports.
+	kernel server.Kernel
+
 	// ready is closed once the daemon answers, booted once it has started what
 	// starts on boot.
 	ready, booted chan struct{}
@@ -141,8 +145,9 @@ func newDaemon(paths home.Paths, log *slog.Logger) *daemon {
 			}
 			return badger.Open(dir, o)
 		},
-		boot:  bootOf,
-		ready: make(chan struct{}), booted: make(chan struct{}),
+		boot:   bootOf,
+		kernel: sysctl.Kernel{},
+		ready:  make(chan struct{}), booted: make(chan struct{}),
 	}
 }
 
@@ -305,7 +310,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	api := server.New(server.Options{
-		Leases: leases, Processes: processes, Settings: settings, Store: st, Keys: st, Events: events, Home: d.paths.State, Socket: d.paths.Socket,
+		Leases: leases, Processes: processes, Settings: settings, Store: st, Kernel: d.kernel, Keys: st, Events: events, Home: d.paths.State, Socket: d.paths.Socket,
 		Tokens: tokens, Audit: audits, Address: addressOf(remote), Version: buildVersion(), Stop: stop, Logger: d.log,
 	})
 

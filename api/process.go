@@ -24,6 +24,7 @@ const (
 	PortLeased    = "leased"    // nobody listens on it yet
 	PortListening = "listening" // its process or a descendant of it does
 	PortStolen    = "stolen"    // somebody else does
+	PortAwaited   = "awaited"   // the process is to bind it by itself, and it is not known yet which one that is
 )
 
 // Process is a process that the launcher runs or ran.
@@ -109,11 +110,12 @@ type ProcessExit struct {
 
 // ProcessPort is a port that a process has leased.
 type ProcessPort struct {
-	Name     string `json:"name" doc:"the range"`
-	Protocol string `json:"protocol" doc:"of the port" enum:"tcp,udp"`
-	Port     int    `json:"port" doc:"its number"`
-	State    string `json:"state" doc:"what is seen of it" enum:"leased,listening,stolen"`
-	Lease    string `json:"lease" doc:"the id of its lease"`
+	Name     string `json:"name" doc:"the range, or what the process knows it by"`
+	Protocol string `json:"protocol"`
+	Port     int    `json:"port" doc:"0 while it is awaited"`
+	State    string `json:"state" doc:"leased, listening or stolen; awaited where the process is to bind it by itself, and it is not known yet"`
+	Lease    string `json:"lease" doc:"the lease's id; empty while it is awaited"`
+	Reason   string `json:"reason,omitempty" doc:"why what the process has bound by itself is not leased to it, for people"`
 }
 
 // Exec asks for processes to be started, all or none.

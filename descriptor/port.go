@@ -24,7 +24,8 @@ type Port struct {
 	Protocol string
 
 	// BindSelf says that the process binds port 0 by itself, and that what it
-	// listens on becomes its lease: bind="self". Berth's own.
+	// listens on becomes its lease: bind="self". Name is what it is known by then,
+	// and no range's. One TCP port of a process can have it. Berth's own.
 	BindSelf bool
 
 	// InjectEnv says that the process properties are handed over in
@@ -146,6 +147,10 @@ func (r *portsReader) add(e *element) {
 	switch {
 	case had.BindSelf && had.Handoff != "":
 		e.problem("attribute \"bind\": a port that the process binds by itself cannot be handed over: keep \"bind\" or \"handoff\"")
+	case had.BindSelf && had.Protocol == "udp":
+		e.problem("attribute \"bind\": which of its UDP sockets is the server's cannot be told, since none of them listens: leave \"bind\" out")
+	case had.BindSelf && slices.ContainsFunc(p.Ports, func(o Port) bool { return o.BindSelf && o.Name != had.Name }):
+		e.problem("attribute \"bind\": another port of the process has \"self\" already, and which is which cannot be told: keep one")
 	case had.BindSelf && had.Count > 1:
 		e.problem("attribute \"bind\": a port that the process binds by itself is one port: keep \"bind\" or \"count\"")
 	case had.Handoff == Inherit && had.Count > 1:

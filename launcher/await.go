@@ -116,6 +116,9 @@ func late(p Process, lacking string) string {
 		if port.State == PortStolen {
 			state = ", where another process listens"
 		}
+		if port.Conflict != "" {
+			state = ": " + port.Conflict
+		}
 		ports = append(ports, port.String()+state)
 	}
 	if len(ports) == 0 && !p.answers() {

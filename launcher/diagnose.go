@@ -119,7 +119,7 @@ func (l *Launcher) questionsOf(p Process) []question {
 	}
 	for _, port := range p.Ports {
 		for _, need := range d.process.Ports {
-			if need.Name == port.Range {
+			if need.Name == port.Range && !port.Self && !need.BindSelf || port.Self && need.BindSelf && need.Name == port.Name {
 				add("http", port, need.HTTP)
 				add("https", port, need.HTTPS)
 			}
@@ -143,6 +143,17 @@ func (l *Launcher) diagnose(ctx context.Context, d *Diagnosis, q question) {
 		return
 	case Starting, Restarting:
 		d.Result, d.Reason = Coming, "it is just being started"
+		return
+	}
+	if q.port.isAwaited() {
+		d.URL, d.Reason = "", fmt.Sprintf("it does not listen on %v", q.port)
+		if q.port.Conflict != "" {
+			d.Reason = fmt.Sprintf("port %s: %s", q.port.Name, q.port.Conflict)
+		}
+		d.Result = Ill
+		if l.Now().Before(d.GraceEnds) {
+			d.Result = Coming
+		}
 		return
 	}
 	if q.asked > 65535 {

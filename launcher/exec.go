@@ -241,6 +241,9 @@ func (l *Launcher) check(t definition, instances int) (warnings []string, err er
 			return nil, err
 		}
 	}
+	if err := t.checkSelf(); err != nil {
+		return nil, err
+	}
 	return warnings, l.checkMost(t, instances)
 }
 
@@ -324,6 +327,9 @@ func (l *Launcher) layOut(r ExecRequest, targets []definition) (processes []Proc
 				preferred = l.lastPorts(p, t.process.Ports)
 			}
 			for k, port := range t.process.Ports {
+				if port.BindSelf {
+					continue
+				}
 				q := requestFor(port, p)
 				q.Prefer = preferred[k]
 				requests = append(requests, q)
@@ -400,12 +406,15 @@ func (l *Launcher) launchOnce(ctx context.Context, processes []Process, definiti
 		l.undo(processes, started)
 		return nil, warnings, err
 	}
+	for _, h := range handovers {
+		h.beforeExec()
+	}
 	if err == nil && together != nil {
 		together.Open()
 	}
 	for i, s := range started {
 		u := newUnit(l, processes[i], s.handle)
-		u.incarnation, u.passed, u.handover = s, make(chan struct{}), handovers[i]
+		u.incarnation, u.passed, u.handover = s, make(chan struct{}), handovers[i].lasting()
 		u.unsure = err != nil
 		units = append(units, u)
 	}

@@ -51,11 +51,20 @@ func (k socketKey) bind() (*os.File, error) {
 }
 
 // isPassed reports whether the process gets the socket itself.
-func (k socketKey) isPassed() bool { return k.how != descriptor.Hold }
+func (k socketKey) isPassed() bool {
+	return k.how == descriptor.Listen || k.how == descriptor.Inherit
+}
 
 // endsWithExec reports whether the socket has to be closed for the process to
-// be able to bind: over a held UDP port nobody can.
-func (k socketKey) endsWithExec() bool { return k.how == descriptor.Hold && k.protocol == lease.UDP }
+// be able to bind: over a held UDP port nobody can, and over one that was only
+// kept for it not every program.
+func (k socketKey) endsWithExec() bool {
+	return k.how == kept || k.how == descriptor.Hold && k.protocol == lease.UDP
+}
+
+// kept is how a port that the system chose is held, of which the descriptor asks
+// for no hand-over: until the process is about to bind it.
+const kept descriptor.Handoff = "kept"
 
 // handoffs are the ports of a process that are handed over to it.
 func handoffs(p Process, d *descriptor.Process) (h handover) {
@@ -109,14 +118,23 @@ func (h handover) has(l lease.Lease) bool {
 	return slices.ContainsFunc(h, func(s handed) bool { return s.protocol == l.Protocol && s.number == l.Port })
 }
 
+func (h handover) hasFile(f *os.File) bool {
+	return slices.ContainsFunc(h, func(s handed) bool { return s.file == f })
+}
+
 // beforeExec closes what the process could not bind over. It comes right
-// before its gate opens.
+// before its gate opens, and may come again.
 func (h handover) beforeExec() {
 	for _, s := range h {
 		if s.endsWithExec() {
 			_ = s.file.Close()
 		}
 	}
+}
+
+// lasting is the sockets that stay the daemon's while the process runs.
+func (h handover) lasting() handover {
+	return slices.DeleteFunc(slices.Clone(h), func(s handed) bool { return s.how == kept })
 }
 
 // close closes the daemon's copies. It may be called twice, and at the same
@@ -147,6 +165,33 @@ func (s sockets) bind(h handover) error {
 	return nil
 }
 
+// choose adds the sockets that the system chose ports by to a handover that they
+// are of, or as what is kept for it, and puts them into s: there its own finds them.
+func (s sockets) choose(h handover, p Process, chosen []lease.Socket) (handover, error) {
+	for _, c := range chosen {
+		at := slices.IndexFunc(p.Ports, func(port Port) bool { return port.Protocol == c.Protocol && port.Number == c.Port })
+		if at < 0 {
+			continue // another process'
+		}
+		k := socketKey{kept, c.Protocol, c.Port}
+		if i := slices.IndexFunc(h, func(one handed) bool { return one.protocol == c.Protocol && one.number == c.Port }); i >= 0 {
+			k = h[i].socketKey
+		} else {
+			h = append(h, handed{socketKey: k, name: p.Ports[at].Label()})
+		}
+		if _, has := s[k]; has {
+			continue
+		}
+		s[k] = c.File
+		if k.isPassed() {
+			if err := lease.ListenOn(c.Protocol, c.File); err != nil {
+				return h, err
+			}
+		}
+	}
+	return h, nil
+}
+
 // closeOthers closes all sockets but those of the given handovers.
 func (s sockets) closeOthers(used ...handover) {
 	for _, h := range used {
@@ -167,19 +212,30 @@ func (l *Launcher) handOver(ctx context.Context, plan *lease.Plan, processes []P
 	for _, d := range definitions {
 		maps.Copy(have, d.sockets)
 	}
+	var chosen []lease.Socket
 	for {
 		layPorts(processes, definitions, plan.Leases())
+		chosen = append(chosen, plan.Sockets()...)
 		list := make([]handover, len(processes))
 		var err error
 		for i := range processes {
-			list[i] = handoffs(processes[i], definitions[i].process)
-			if err = have.bind(list[i]); err != nil {
+			list[i], err = have.choose(handoffs(processes[i], definitions[i].process), processes[i], chosen)
+			if err == nil {
+				err = have.bind(list[i])
+			}
+			if err != nil {
 				err = fmt.Errorf("process %q: %w", processes[i].Name, err)
 				break
 			}
 		}
 		if err == nil {
 			have.closeOthers(list...)
+			for _, c := range chosen {
+				// One that was refused is nobody's.
+				if !slices.ContainsFunc(list, func(h handover) bool { return h.hasFile(c.File) }) {
+					_ = c.File.Close()
+				}
+			}
 			return list, nil
 		}
 		var inUse *lease.InUseError
@@ -189,6 +245,9 @@ func (l *Launcher) handOver(ctx context.Context, plan *lease.Plan, processes []P
 		}
 		if err != nil {
 			have.closeOthers()
+			for _, c := range chosen {
+				_ = c.File.Close() // again, or of a process that was not come to
+			}
 			return nil, err
 		}
 	}
@@ -208,10 +267,19 @@ func (u *unit) handOverAgain(p Process, d *descriptor.Process) error {
 	for _, s := range u.handover {
 		if !s.endsWithExec() {
 			have[s.socketKey] = s.file
+		} else {
+			_ = s.file.Close()
 		}
 	}
-	again := handoffs(p, d)
-	if err := have.bind(again); err != nil {
+	again, err := have.choose(handoffs(p, d), p, u.chosen)
+	if err == nil {
+		err = have.bind(again)
+	}
+	if err != nil {
+		u.letGoChosen()
+	}
+	u.chosen = nil // they are the handover's
+	if err != nil {
 		u.handover = nil
 		have.closeOthers()
 		var inUse *lease.InUseError
@@ -227,11 +295,21 @@ func (u *unit) handOverAgain(p Process, d *descriptor.Process) error {
 	return nil
 }
 
+// letGoChosen closes the sockets by which the system chose ports that the process
+// was not started on.
+func (u *unit) letGoChosen() {
+	for _, c := range u.chosen {
+		_ = c.File.Close()
+	}
+	u.chosen = nil
+}
+
 // letGo closes the daemon's sockets of a process that has ended, before its
 // ports are probed. A child that is just being started may have copies, until
 // it comes to close what is not its own: that is waited for. Those that a
 // descendant keeps are not.
 func (u *unit) letGo() {
+	u.letGoChosen()
 	u.handover.close()
 	deadline := time.Now().Add(unboundPatience)
 	for _, s := range u.handover {

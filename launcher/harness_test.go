@@ -74,6 +74,12 @@ func program(what string) {
 		told("bind")
 		listen()
 		select {}
+	case "choosy": // binds the port that the test has written down when it is told to
+		told("bind")
+		number, _ := os.ReadFile(filepath.Join(os.Getenv("BERTH_HOME"), "number"))
+		_ = os.Setenv("PORT", string(number))
+		listen()
+		select {}
 	case "done": // ends well when it is told to, and never listens
 		told("bind")
 	case "closer": // lets go of its port when it is told to, and fails when it is told to

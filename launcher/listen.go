@@ -29,6 +29,10 @@ type portWatcher struct {
 	l        *Launcher
 	kick     chan struct{}
 	awaiting atomic.Int32 // how many wait for processes to listen
+
+	// sightings are, by the ids of processes, when their own ports were last looked
+	// for. They are RunOnce's, which one at a time calls.
+	sightings map[int]sighting
 }
 
 func newPortWatcher(l *Launcher) *portWatcher {
@@ -102,12 +106,13 @@ func (w *portWatcher) RunOnce() (waiting bool, err error) {
 			sockets[protocol][port] = append(sockets[protocol][port], s.Inode)
 		}
 	}
-	look := &look{sockets: sockets}
+	look := &look{sockets: sockets, sightings: w.sightings, found: make(map[int]sighting)}
 	for _, c := range candidates {
 		if !look.at(c) {
 			waiting = true
 		}
 	}
+	w.sightings = look.found
 	return waiting, look.err
 }
 
@@ -141,6 +146,9 @@ type look struct {
 	sockets map[lease.Protocol]map[int][]uint64
 	tree    *proc.Tree // made when a process itself does not have a socket
 	err     error
+
+	selves           *selfLook // made when a process has bound a port by itself
+	sightings, found map[int]sighting
 }
 
 // at sees to the ports of one process, and reports whether it listens on all.
@@ -148,6 +156,11 @@ func (k *look) at(c watched) (all bool) {
 	all = true
 	for i, port := range c.process.Ports {
 		if port.State == PortListening {
+			continue
+		}
+		if port.isAwaited() {
+			k.findOwn(c, i)
+			all = false
 			continue
 		}
 		inodes := k.sockets[port.Protocol][port.Number]

@@ -22,6 +22,8 @@ func isDirect(need descriptor.Port) bool { return need.Spec != nil && need.Spec.
 // rangeOf is the range that a need is for; empty where it is for none.
 func rangeOf(need descriptor.Port) string {
 	switch {
+	case need.BindSelf:
+		return ""
 	case need.Spec == nil:
 		return need.Name
 	}
@@ -52,7 +54,7 @@ func requestFor(need descriptor.Port, p Process) lease.Request {
 // that can be told without looking at what is leased.
 func (l *Launcher) checkNeed(process string, need descriptor.Port, n int) error {
 	if need.BindSelf {
-		return fmt.Errorf("%w: process %q: port %q with bind=\"self\": Berth leases ports itself; leave the attribute out", ErrUnsupported, process, need.Name)
+		return nil // it is leased once it is bound
 	}
 	if name := rangeOf(need); name != "" {
 		r, err := l.Leases.Range(name)
@@ -62,7 +64,9 @@ func (l *Launcher) checkNeed(process string, need descriptor.Port, n int) error 
 		if need.Protocol != "" && lease.Protocol(need.Protocol) != r.Protocol {
 			return fmt.Errorf("process %q needs %s ports, and range %q is of %s: %w: name another range, or add one with -proto %s", process, need.Protocol, name, r.Protocol, lease.ErrProtocol, need.Protocol)
 		}
-		if count := countOf(need); count > r.Len() {
+		if count := countOf(need); r.Ephemeral && count > 1 {
+			return fmt.Errorf("%w: process %q needs %d contiguous ports, and range %q is ephemeral: the system chooses each port by itself", ErrExecRefused, process, count, name)
+		} else if count > r.Len() && !r.Ephemeral {
 			return fmt.Errorf("%w: process %q needs %d contiguous ports, and range %q %v has %d", ErrExecRefused, process, count, name, r, r.Len())
 		}
 		return nil
@@ -99,7 +103,7 @@ func needs(n, want int) string {
 // requestsOf are the requests for what a process needs and is not handed.
 func requestsOf(p Process, d definition) (requests []lease.Request) {
 	for k, need := range d.process.Ports {
-		if d.kept[k] == nil {
+		if d.kept[k] == nil && !need.BindSelf {
 			requests = append(requests, requestFor(need, p))
 		}
 	}
@@ -113,6 +117,10 @@ func portsOf(list []descriptor.Port, kept map[int][]Port, leases []lease.Lease) 
 	for k, need := range list {
 		if kept[k] != nil {
 			made = append(made, kept[k]...)
+			continue
+		}
+		if need.BindSelf {
+			made = append(made, Port{Name: need.Name, Protocol: lease.TCP}.awaited())
 			continue
 		}
 		for _, held := range leases[:countOf(need)] {
@@ -129,11 +137,17 @@ func nameDirect(list []descriptor.Port, made []Port) {
 	taken := make(map[string]bool)
 	for _, port := range made {
 		taken[port.Range] = true
+		if port.Self {
+			taken[port.Name] = true
+		}
 	}
 	n := 0
 	for _, g := range groups(list, made) {
 		name := ""
 		for i := range g {
+			if g[i].Self {
+				continue
+			}
 			g[i].Name = ""
 			if g[i].Range != "" {
 				continue

@@ -53,7 +53,7 @@ func TestBlockOfPorts(t *testing.T) {
 	w := newWorld(t, udp("media", 24100, 24110), tcp("http", 24100, 24101))
 	w.deploy(process("p", `<port name="media" count="4" protocol="udp"/>`, "media") +
 		process("q", `<port name="http" count="2"/>`, "show") + process("wrong", `<port name="http" protocol="udp"/>`, "show") +
-		process("large", `<port name="http" count="3"/>`, "show") + process("self", `<port name="any" bind="self"/>`, "show"))
+		process("large", `<port name="http" count="3"/>`, "show"))
 	blocker, err := net.ListenPacket("udp", ":24101")
 	if err != nil {
 		t.Fatal(err)
@@ -102,9 +102,6 @@ func TestBlockOfPorts(t *testing.T) {
 	w.awaitEnded(r.Processes[0].ID)
 	if said := w.output(r.Processes[0].ID); !strings.Contains(said, "PORT=24100\n") || strings.Contains(said, "24100\nPORT=24101") {
 		t.Errorf("it was told %s", said)
-	}
-	if _, err := w.Exec(t.Context(), launcher.ExecRequest{Distribution: "demo", Version: "1.0", Profile: "test", Name: "self"}); !errors.Is(err, launcher.ErrUnsupported) {
-		t.Errorf("a port that the process is to bind by itself: %v", err)
 	}
 	for name, want := range map[string]error{"wrong": lease.ErrProtocol, "large": launcher.ErrExecRefused} {
 		_, err := w.Exec(t.Context(), launcher.ExecRequest{Distribution: "demo", Version: "1.0", Profile: "test", Name: name})

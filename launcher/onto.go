@@ -31,6 +31,7 @@ func (d definition) onto(specs []string) (definition, error) {
 			}
 			p.Ports = append(p.Ports, descriptor.Port{Name: name, Count: 1})
 		}
+		p.Ports[i].BindSelf = false
 		if spec.Range != "" {
 			p.Ports[i].Name, p.Ports[i].Spec = spec.Range, nil
 		} else {

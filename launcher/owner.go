@@ -45,6 +45,7 @@ type unit struct {
 
 	// handover is the owner's too, once the process is registered.
 	handover handover
+	chosen   []lease.Socket // by which the system chose ports that it is started on next
 
 	// Of the one who opens the gate of an exec: the child, and a channel to be
 	// closed once it is known whether the command runs. Nil for adopted ones.

@@ -29,6 +29,10 @@ const (
 	PortLeased    PortState = "leased"    // nobody listens on it yet
 	PortListening PortState = "listening" // the process or a descendant of it does
 	PortStolen    PortState = "stolen"    // somebody else does
+
+	// PortAwaited: the process is to bind it by itself, and it is not known yet
+	// which one that is. It has no number and no lease.
+	PortAwaited PortState = "awaited"
 )
 
 // Process is what the launcher runs, or ran: the record that is stored under
@@ -93,13 +97,18 @@ type Port struct {
 	Protocol lease.Protocol `json:"protocol"`
 	Number   int            `json:"port"`
 	Lease    lease.ID       `json:"lease"`
-	// State is observed, not stored.
-	State PortState `json:"-"`
+	// Self says that the process binds it by itself, told port 0. It has a Name;
+	// until it is known which one it is, Number is 0 and there is no Lease.
+	Self bool `json:"self,omitempty"`
+	// State is observed, not stored, and so is Conflict: why a port that the
+	// process has bound by itself is not leased to it, for people.
+	State    PortState `json:"-"`
+	Conflict string    `json:"-"`
 }
 
 // Label is what the process knows the port by: its range's name, or its own.
 func (p Port) Label() string {
-	if p.Range == "" {
+	if p.Range == "" || p.Self {
 		return p.Name
 	}
 	return p.Range
@@ -107,7 +116,10 @@ func (p Port) Label() string {
 
 // String names the port for people: http port 8080.
 func (p Port) String() string {
-	if label := p.Label(); p.Range != "" {
+	if p.isAwaited() {
+		return fmt.Sprintf("port %s, which it is to bind by itself (told port 0)", p.Name)
+	}
+	if label := p.Label(); p.Range != "" || p.Self {
 		return fmt.Sprintf("%s port %d", label, p.Number)
 	}
 	return fmt.Sprintf("port %d", p.Number)

@@ -129,6 +129,9 @@ func (u *unit) replacements(p Process, wanted map[lease.ID]Port) (list []lease.R
 		held[l.ID] = true
 	}
 	for i, g := range groups(d.process.Ports, p.Ports) {
+		if d.process.Ports[i].BindSelf {
+			continue // nobody has leased it before it is bound
+		}
 		r := lease.Replacement{Request: requestFor(d.process.Ports[i], p)}
 		any := false
 		for _, port := range g {
@@ -189,6 +192,8 @@ func (u *unit) startElsewhere(ctx context.Context) {
 
 // move gives a process the ports of a plan that PlanInstead made.
 func (u *unit) move(p *Process, plan *lease.Plan, why string) {
+	u.letGoChosen()
+	u.chosen = plan.Sockets()
 	p.Retries, p.Retried = p.Retries+1, why
 	made := plan.Instead()
 	ports := append([]Port(nil), p.Ports...)

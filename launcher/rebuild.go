@@ -121,6 +121,9 @@ func (l *Launcher) findClaims() (map[int]*claim, error) {
 		}
 		byID[c.process.ID] = c
 		for _, port := range c.process.Ports {
+			if port.isAwaited() {
+				continue
+			}
 			at := place{port.Protocol, port.Number}
 			if other := byPort[at]; other != nil && other != c {
 				c.err = fmt.Errorf("%s port %d is claimed by pid %d, too", port.Protocol, port.Number, other.pid)
@@ -273,6 +276,9 @@ func (l *Launcher) putBack(ctx context.Context, p *Process, batch store.Batch) e
 	var lost []lease.Lease
 	var at []int
 	for i, port := range p.Ports {
+		if port.isAwaited() {
+			continue // it is found again
+		}
 		if id, ok := held[place{port.Protocol, port.Number}]; ok {
 			p.Ports[i].Lease = id
 			continue

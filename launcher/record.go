@@ -41,7 +41,7 @@ func decodeProcess(b []byte) (Process, error) {
 		return Process{}, errors.New("a live process without an identity")
 	}
 	for i := range p.Ports {
-		p.Ports[i].State = PortLeased
+		p.Ports[i].State = p.Ports[i].unwatched()
 	}
 	return p, nil
 }

@@ -129,7 +129,7 @@ func (u *unit) pause(ctx context.Context, p Process) {
 	pause := revivalPause(p.InARow, first, rand.Float64())
 	p.Status, p.Again, p.Due = Waiting, false, u.l.Now().Add(pause).UTC().Truncate(time.Millisecond)
 	for i := range p.Ports {
-		p.Ports[i].State = PortLeased
+		p.Ports[i].State = p.Ports[i].unwatched()
 	}
 	if pause == 0 {
 		u.update(func(q *Process) { *q = p })

@@ -179,7 +179,11 @@ func (l *Launcher) command(p Process, d definition, set properties, extra []stri
 // told are the ports of a process, and what it is told of the server and itself.
 func (l *Launcher) told(p Process, d definition) (ports []cmdline.Port, properties []cmdline.Property) {
 	for _, g := range groups(d.process.Ports, p.Ports) {
-		ports = append(ports, cmdline.Port{Name: g[0].Label(), Protocol: string(g[0].Protocol), Number: g[0].Number, Count: len(g)})
+		number := g[0].Number
+		if g[0].Self {
+			number = 0
+		}
+		ports = append(ports, cmdline.Port{Name: g[0].Label(), Protocol: string(g[0].Protocol), Number: number, Count: len(g)})
 	}
 	return ports, cmdline.ServerProperties(cmdline.ServerInfo{
 		Home: l.Home, Host: l.HostAddress, HostName: l.HostName, ServerPort: l.ServerPort,
@@ -261,7 +265,9 @@ func (u *unit) goOn(ctx context.Context, p Process, i *incarnation) {
 	failpoint.At("restart/written")
 	u.watchExit()
 	u.update(func(q *Process) { *q = p })
-	if err := i.passGate(ctx); err != nil {
+	err := i.passGate(ctx)
+	u.handover = u.handover.lasting()
+	if err != nil {
 		u.because(err.Error())
 		return // its exit comes
 	}
@@ -292,6 +298,9 @@ func (u *unit) prepareAgain(p *Process, commit func(store.Batch) error) (*incarn
 	if err != nil {
 		return nil, err
 	}
+	if err := u.forgetOwn(p); err != nil {
+		return nil, err
+	}
 	if err := u.handOverAgain(*p, d.process); err != nil {
 		return nil, err
 	}
@@ -309,7 +318,7 @@ func (u *unit) prepareAgain(p *Process, commit func(store.Batch) error) (*incarn
 	p.Status, p.Again = Starting, true
 	p.Identity, p.StartedAt, p.Cgroup = i.handle.Identity(), u.l.Now().UTC().Truncate(time.Millisecond), i.cgroup
 	for n := range p.Ports {
-		p.Ports[n].State = PortLeased
+		p.Ports[n].State = p.Ports[n].unwatched()
 	}
 	var b store.Batch
 	b.Put(u.l.processKey(p.ID), encodeProcess(*p))

@@ -274,6 +274,7 @@ func (s *Server) apiProcess(p launcher.Process) api.Process {
 				Port:     port.Number,
 				State:    string(port.State),
 				Lease:    string(port.Lease),
+				Reason:   port.Conflict,
 			}
 		}),
 		Dir:     s.opts.Processes.Dir(p.ID),

@@ -94,6 +94,9 @@ func portList(ports []api.ProcessPort) string {
 	var all []string
 	for _, p := range ports {
 		one := fmt.Sprintf("%s:%d", oneLine(p.Name), p.Port)
+		if p.State == api.PortAwaited {
+			one = oneLine(p.Name) + ":?"
+		}
 		if p.Protocol != "" && p.Protocol != "tcp" {
 			one += "/" + p.Protocol
 		}

@@ -179,6 +179,9 @@ func portStates(o *output, p api.Process) string {
 		case port.State != "":
 			one += " " + o.odd(oneLine(port.State))
 		}
+		if port.Reason != "" {
+			one += " (" + oneLine(port.Reason) + ")"
+		}
 		all = append(all, one)
 	}
 	if len(all) == 0 {

@@ -123,11 +123,19 @@ func (h handover) hasFile(f *os.File) bool {
 }
 
 // beforeExec closes what the process could not bind over. It comes right
-// before its gate opens, and may come again.
+// before its gate opens, and may come again. A child that was just started may
+// have copies, until it comes to close what is not its own: that is waited for.
 func (h handover) beforeExec() {
+	var closed []handed
 	for _, s := range h {
-		if s.endsWithExec() {
-			_ = s.file.Close()
+		if s.endsWithExec() && s.file.Close() == nil { // else it was closed before
+			closed = append(closed, s)
+		}
+	}
+	deadline := time.Now().Add(unboundPatience)
+	for _, s := range closed {
+		for pause := 50 * time.Microsecond; lease.IsBound(s.protocol, s.number) && time.Now().Before(deadline); pause *= 2 {
+			time.Sleep(pause)
 		}
 	}
 }

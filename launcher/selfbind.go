@@ -223,12 +223,12 @@ func (u *unit) conflicts(at int, why string) {
 	if p.Ports[at].Conflict == why {
 		return
 	}
-	p = u.update(func(q *Process) {
+	u.l.Logger.Warn("a port that a process has bound by itself is leased to somebody else", "process", p.Title(), "name", p.Ports[at].Label(), "why", why)
+	u.l.Events.Add("process", "conflict", strconv.Itoa(p.ID), p.Title()+": port "+p.Ports[at].Label()+": "+why)
+	u.update(func(q *Process) {
 		q.Ports = slices.Clone(q.Ports)
 		q.Ports[at].Conflict = why
 	})
-	u.l.Logger.Warn("a port that a process has bound by itself is leased to somebody else", "process", p.Title(), "name", p.Ports[at].Label(), "why", why)
-	u.l.Events.Add("process", "conflict", strconv.Itoa(p.ID), p.Title()+": port "+p.Ports[at].Label()+": "+why)
 }
 
 // forgetOwn ends the leases of what the incarnation that is gone had bound by

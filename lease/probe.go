@@ -86,6 +86,13 @@ func boundTo(fd int) (int, error) {
 	return 0, fmt.Errorf("getsockname: an address of another family: %T", address)
 }
 
+// IsBound reports whether a socket is bound to a port, in whatever way: other than
+// a probe it counts what a server could bind over, and what a former one has left
+// in TIME_WAIT.
+func IsBound(p Protocol, port int) bool {
+	return errors.Is(bindProbe(p, port, false), unix.EADDRINUSE)
+}
+
 // bindProbe binds the port and lets go of it. With reuse it sets SO_REUSEADDR
 // and listens.
 func bindProbe(p Protocol, port int, reuse bool) error {

@@ -15,13 +15,13 @@ type KernelPorts struct {
 
 // KernelRange is ports of a range.
 type KernelRange struct {
-	Range    string `json:"range"`
-	Protocol string `json:"protocol"`
+	Range    string `json:"range" doc:"its name"`
+	Protocol string `json:"protocol" doc:"of the range" enum:"tcp,udp"`
 	Ports    string `json:"ports" doc:"40000-40010"`
 }
 
 // KernelFixed tells how the kernel's settings were before they were changed, and how they are.
 type KernelFixed struct {
-	Before KernelPorts `json:"before"`
-	Now    KernelPorts `json:"now"`
+	Before KernelPorts `json:"before" doc:"how they were"`
+	Now    KernelPorts `json:"now" doc:"how they are"`
 }

@@ -111,9 +111,9 @@ type ProcessExit struct {
 // ProcessPort is a port that a process has leased.
 type ProcessPort struct {
 	Name     string `json:"name" doc:"the range, or what the process knows it by"`
-	Protocol string `json:"protocol"`
-	Port     int    `json:"port" doc:"0 while it is awaited"`
-	State    string `json:"state" doc:"leased, listening or stolen; awaited where the process is to bind it by itself, and it is not known yet"`
+	Protocol string `json:"protocol" doc:"of the port" enum:"tcp,udp"`
+	Port     int    `json:"port" doc:"its number; 0 while it is awaited"`
+	State    string `json:"state" doc:"what is seen of it; awaited where the process is to bind it by itself, and it is not known yet" enum:"leased,listening,stolen,awaited"`
 	Lease    string `json:"lease" doc:"the lease's id; empty while it is awaited"`
 	Reason   string `json:"reason,omitempty" doc:"why what the process has bound by itself is not leased to it, for people"`
 }

@@ -17,7 +17,7 @@ type Range struct {
 	Max       int    `json:"max" required:"false" doc:"last port, inclusive; 0 of an ephemeral range"`
 	Protocol  string `json:"protocol,omitempty" doc:"tcp (the default) or udp"`
 	Scope     string `json:"scope,omitempty" doc:"host (the default) or cluster"`
-	Policy    string `json:"policy,omitempty" doc:"how a port is picked where any will do: lowest (the default), next (the one after the port leased last) or random"`
+	Policy    string `json:"policy,omitempty" doc:"how a port is picked where any will do: lowest (the default), next (the one after the port leased last) or random" enum:"lowest,next,random"`
 	Static    int    `json:"static,omitempty" doc:"how many of its ports, the lowest, are kept for pinned leases: leased only to who asks for them by number"`
 	Ephemeral bool   `json:"ephemeral,omitempty" doc:"it has no ports of its own: the system chooses each, of those that lie in no range"`
 }
@@ -68,7 +68,7 @@ type AddRanges struct {
 type UpdateRange struct {
 	Min    int    `json:"min,omitempty" doc:"first port, 1 to 65535"`
 	Max    int    `json:"max,omitempty" doc:"last port, inclusive"`
-	Policy string `json:"policy,omitempty" doc:"lowest, next or random"`
+	Policy string `json:"policy,omitempty" doc:"how a port is picked from now on" enum:"lowest,next,random"`
 	Static *int   `json:"static,omitempty" doc:"how many of its ports, the lowest, are kept for pinned leases; what is leased of them stays leased"`
 	Force  bool   `json:"force,omitempty" doc:"also where ports that are leased fall out of the range"`
 }

@@ -310,7 +310,8 @@ type world struct {
 	cgroups *cgroup.Parent // of the processes; nil where they have none
 
 	mu     sync.Mutex
-	logged []string // lines of the log
+	logged []string      // lines of the log
+	more   chan struct{} // closed when the next one comes; nil while nobody waits
 }
 
 // newWorld makes a world with ranges, each "name min max".
@@ -494,6 +495,10 @@ func (w logWriter) Write(b []byte) (int, error) {
 	w.w.mu.Lock()
 	defer w.w.mu.Unlock()
 	w.w.logged = append(w.w.logged, string(b))
+	if w.w.more != nil {
+		close(w.w.more)
+		w.w.more = nil
+	}
 	return len(b), nil
 }
 

@@ -163,9 +163,13 @@ func keepFromEnding(t *testing.T, pid int) (letGo func()) {
 }
 
 // countLogged is how many lines of the log have a text.
-func (w *world) countLogged(text string) (n int) {
+func (w *world) countLogged(text string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.countLoggedLocked(text)
+}
+
+func (w *world) countLoggedLocked(text string) (n int) {
 	for _, line := range w.logged {
 		if strings.Contains(line, text) {
 			n++
@@ -177,8 +181,21 @@ func (w *world) countLogged(text string) (n int) {
 // awaitLogged waits until so many lines of the log have a text.
 func (w *world) awaitLogged(text string, n int) {
 	w.t.Helper()
-	for deadline := time.Now().Add(patience); w.countLogged(text) < n; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
+	deadline := time.After(patience)
+	for {
+		w.mu.Lock()
+		if w.countLoggedLocked(text) >= n {
+			w.mu.Unlock()
+			return
+		}
+		if w.more == nil {
+			w.more = make(chan struct{})
+		}
+		more := w.more
+		w.mu.Unlock()
+		select {
+		case <-more:
+		case <-deadline:
 			w.t.Fatalf("%q is not in the log %d times", text, n)
 		}
 	}

@@ -65,13 +65,17 @@ func (s *Server) permit(routes *http.ServeMux) http.Handler {
 			ctx, done = whileValid(ctx, shown)
 			defer done()
 		}
-		r = r.WithContext(ctx)
 		if err != nil {
 			s.refuse(w, r, caller, g, err)
 			return
 		}
+		c := &change{}
 		if changes(r) {
-			r = s.audited(w, r, caller, g)
+			ctx = context.WithValue(ctx, changeKey{}, c)
+		}
+		r = r.WithContext(ctx)
+		if changes(r) {
+			s.auditBefore(w, r, entryOf(caller, g), c)
 		}
 		routes.ServeHTTP(w, r)
 	})

@@ -26,6 +26,7 @@ import (
 	"berth/launcher"
 	"berth/lease"
 	"berth/server"
+	"berth/store/storetest"
 )
 
 // needs are the roles that the operations need, as an administrator is told of
@@ -561,3 +562,49 @@ func (e *endless) Read(p []byte) (int, error) {
 // asOwner is the context of a request of the owner's, for handlers that are
 // asked without a connection.
 var asOwner = access.With(context.Background(), access.Caller{Known: true, Role: access.Admin})
+
+// withToken is a client on the socket that shows a token.
+type withToken struct {
+	next  http.RoundTripper
+	token string
+}
+
+func (w withToken) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+w.token)
+	return w.next.RoundTrip(r)
+}
+
+// as is the rig for who has a token that is made now.
+func (r *rig) as(t *testing.T, tokens *access.Tokens, add access.Token) *rig {
+	t.Helper()
+	_, secret, err := tokens.Add(t.Context(), add)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := *r
+	other.client = &http.Client{Transport: withToken{r.client.Transport, secret}}
+	return &other
+}
+
+// Nobody is told by a key what another caller's request led to.
+func TestKeysAreNotShared(t *testing.T) {
+	var tokens *access.Tokens
+	r, _ := leasing(t, storetest.NewMemory(), func(o *server.Options) { tokens = o.Tokens })
+	web := r.as(t, tokens, access.Token{Name: "web", Role: access.Lease})
+	again := r.as(t, tokens, access.Token{Name: "web-2", Role: access.Lease, Owner: "web"})
+	db := r.as(t, tokens, access.Token{Name: "db", Role: access.Lease})
+	admin := r.as(t, tokens, access.Token{Name: "boss", Role: access.Admin})
+	seen := map[string]string{}
+	for _, tt := range []struct {
+		name string
+		r    *rig
+		new  bool
+	}{{"the owner", r, true}, {"web", web, true}, {"db", db, true}, {"web again", again, false}, {"an admin", admin, false}, {"db again", db, false}} {
+		status, body := tt.r.post(t, `"the same"`, "/v1/leases", `{"ranges":["http"]}`)
+		if _, ok := seen[body]; status != 201 || ok == tt.new {
+			t.Errorf("%s: %d %s, which was the answer of %q", tt.name, status, body, seen[body])
+		}
+		seen[body] = tt.name
+	}
+}

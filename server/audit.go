@@ -125,14 +125,12 @@ type change struct {
 
 type changeKey struct{}
 
-// audited returns a request whose change is written down before it is answered.
-func (s *Server) audited(w http.ResponseWriter, r *http.Request, caller access.Caller, g grant) *http.Request {
+// auditBefore has a change written down before it is answered.
+func (s *Server) auditBefore(w http.ResponseWriter, r *http.Request, entry audit.Record, c *change) {
 	rec, ok := w.(*recorder)
 	if !ok || s.opts.Audit == nil {
-		return r
+		return
 	}
-	entry, c := entryOf(caller, g), new(change)
-	r = r.WithContext(context.WithValue(r.Context(), changeKey{}, c))
 	rec.before = func(status int) {
 		entry.Subject, entry.Status = subject(r, c.notes), status
 		if status >= http.StatusBadRequest {
@@ -140,7 +138,6 @@ func (s *Server) audited(w http.ResponseWriter, r *http.Request, caller access.C
 		}
 		s.audit(entry)
 	}
-	return r
 }
 
 // noteCode says with what code a change is refused.

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"berth/access"
 	"berth/store"
 )
 
@@ -340,6 +341,9 @@ func once[T any](ctx context.Context, s *Server, field, operation string, body a
 	key, err := parseKey(field)
 	if err != nil {
 		return none, err
+	}
+	if scope := access.From(ctx).Scope(); scope != "" {
+		key = scope + "\n" + key // nobody is told what another one's request led to
 	}
 	text, err := json.Marshal(body)
 	if err != nil {

@@ -470,7 +470,9 @@ func TestRevokedStreamEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req, _ := http.NewRequest("GET", a.url+path, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		req, _ := http.NewRequestWithContext(ctx, "GET", a.url+path, nil)
 		req.Header.Set("Authorization", "bearer  "+secret) // RFC 9110: the scheme in any case
 		resp, err := a.ca.client("127.0.0.1").Do(req)
 		if err != nil || resp.StatusCode != 200 {

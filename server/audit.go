@@ -169,7 +169,12 @@ func noteBody(ctx context.Context, message any) {
 func about(body any) string {
 	switch b := body.(type) {
 	case api.AddRanges:
-		return named("range", b.Ranges, func(r api.Range) string { return fmt.Sprintf("%s %d-%d", r.Name, r.Min, r.Max) })
+		return named("range", b.Ranges, func(r api.Range) string {
+			if r.Ephemeral {
+				return r.Name + " ephemeral"
+			}
+			return fmt.Sprintf("%s %d-%d", r.Name, r.Min, r.Max)
+		})
 	case api.UpdateRange:
 		return fmt.Sprintf("min=%d max=%d", b.Min, b.Max)
 	case api.AddProperties:

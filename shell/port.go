@@ -333,7 +333,11 @@ func rangeTable(o *output, ranges []api.RangeStatus) table {
 		active, aside := activeLines(o, r.Active), asideLines(o, r.SetAside)
 		row := []string{oneLine(r.Name), interval(r.Range), r.Protocol}
 		if policies {
-			row = append(row, cmp.Or(r.Policy, api.PolicyLowest))
+			policy := cmp.Or(r.Policy, api.PolicyLowest)
+			if r.Ephemeral {
+				policy = "-" // the system picks
+			}
+			row = append(row, policy)
 		}
 		row = append(row, available(o, r), "-", "-")
 		for i := range max(1, len(active), len(aside)) {

@@ -27,6 +27,8 @@ const (
 	CodeArchiveNotFound      Code = "archive-not-found"      // no archive has the name, or it does not hold that
 	CodeLeaseNotFound        Code = "lease-not-found"        // no live lease has the id
 	CodeLeaseChanged         Code = "lease-changed"          // the generation is another one
+	CodeHolderRefused        Code = "holder-refused"         // the process that is to hold has ended, or is another user's
+	CodeHolderUnseen         Code = "holder-unseen"          // the daemon cannot see the process that is to hold
 	CodeDistributionInvalid  Code = "distribution-invalid"   // descriptor or archive
 	CodeDistributionExists   Code = "distribution-exists"    // name and version are taken
 	CodeDistributionNotFound Code = "distribution-not-found" // none has the name and version

@@ -112,7 +112,7 @@ func measureEmpty(b *testing.B, clients []*client.Client, n int) float64 {
 
 // measureRequests is how many leases a second are acquired and released.
 func measureRequests(b *testing.B, clients []*client.Client, n int) float64 {
-	in := api.AcquireLeases{Ranges: []string{"bench"}, Holder: "bench"}
+	in := api.AcquireLeases{Ranges: []string{"bench"}, Holder: api.Holder{Name: "bench"}}
 	return share(b, len(clients), n, func(caller int) error {
 		c := clients[caller]
 		l, err := c.AcquireLeases(context.Background(), in)

@@ -118,8 +118,8 @@ func TestRoutes(t *testing.T) {
 		{"leases", func(ctx context.Context, c *client.Client) (any, error) { return c.Leases(ctx) },
 			200, []api.Lease{{ID: "x", Generation: 4}}, "GET", "/v1/leases", ""},
 		{"acquire", func(ctx context.Context, c *client.Client) (any, error) {
-			return c.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"http"}, Holder: "me"})
-		}, 201, []api.Lease{{ID: "x", Port: 8080}}, "POST", "/v1/leases", `{"ranges":["http"],"holder":"me"}`},
+			return c.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"http"}, Holder: api.Holder{Name: "me"}})
+		}, 201, []api.Lease{{ID: "x", Port: 8080}}, "POST", "/v1/leases", `{"ranges":["http"],"holder":{"name":"me"}}`},
 		{"release", func(ctx context.Context, c *client.Client) (any, error) { return nil, c.ReleaseLease(ctx, "x y", 4) },
 			204, nil, "DELETE", "/v1/leases/x%20y?generation=4", ""},
 		{"release whatever its generation", func(ctx context.Context, c *client.Client) (any, error) { return nil, c.ReleaseLease(ctx, "x", 0) },

@@ -43,6 +43,9 @@ var calls = map[string]func(ctx context.Context, c *client.Client) error{
 	"acquire-leases": func(ctx context.Context, c *client.Client) error {
 		return second(c.AcquireLeases(ctx, api.AcquireLeases{}))
 	},
+	"renew-lease": func(ctx context.Context, c *client.Client) error {
+		return second(c.RenewLease(ctx, "x", 1, time.Minute))
+	},
 	"release-lease": func(ctx context.Context, c *client.Client) error { return c.ReleaseLease(ctx, "x", 1) },
 
 	"list-distributions": func(ctx context.Context, c *client.Client) error { return second(c.Distributions(ctx, "d", "1")) },

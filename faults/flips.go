@@ -127,7 +127,7 @@ func (fl *flipping) prepare(ctx context.Context) error {
 	for life := range lives {
 		for i := range 60 {
 			holder := fmt.Sprintf("life%d-%d", life, i)
-			list, err := fl.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases", "leases"}, Holder: holder})
+			list, err := fl.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases", "leases"}, Holder: api.Holder{Name: holder}})
 			if err != nil {
 				return err
 			}

@@ -218,7 +218,7 @@ func (d *diskFull) refuses(ctx context.Context) error {
 func (d *diskFull) probe(ctx context.Context) error {
 	d.probes++
 	holder := fmt.Sprint("probe-", d.probes)
-	list, err := d.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases"}, Holder: holder})
+	list, err := d.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases"}, Holder: api.Holder{Name: holder}})
 	d.l.mu.Lock()
 	defer d.l.mu.Unlock()
 	if err != nil {

@@ -143,7 +143,7 @@ func (w *workload) leases(ctx context.Context) error {
 	}
 	defer l.Close()
 	for range 5 {
-		got, err := w.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases", "leases", "leases"}, Holder: "growth"})
+		got, err := w.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases", "leases", "leases"}, Holder: api.Holder{Name: "growth"}})
 		if err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func (w *workload) requestsThatAreRefused(ctx context.Context) error {
 	_, exec := w.Exec(ctx, api.Exec{Distribution: "none", Version: "1", Profile: "test"})
 	_, deploy := w.Deploy(ctx, "corus.xml", strings.NewReader("<distribution>"))
 	_, zip := w.Deploy(ctx, "work.zip", strings.NewReader(strings.Repeat("no archive", 1000)))
-	_, long := w.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases"}, Holder: strings.Repeat("x", 2<<20)})
+	_, long := w.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases"}, Holder: api.Holder{Name: strings.Repeat("x", 2<<20)}})
 	_, missing := w.Exec(ctx, api.Exec{Distribution: "work", Version: "0", Profile: "test", Name: "missing", Instances: 2})
 	return errors.Join(
 		unless("acquire of no range", acquire, api.CodeRangeNotFound),
@@ -307,7 +307,7 @@ func (w *workload) failingDisk(ctx context.Context) error {
 	if err := os.WriteFile(w.armed, fmt.Appendf(nil, "journal/written=error;round/%d=error", w.rounds), 0o600); err != nil {
 		return err
 	}
-	want := api.AcquireLeases{Ranges: []string{"leases"}, Holder: "growth"}
+	want := api.AcquireLeases{Ranges: []string{"leases"}, Holder: api.Holder{Name: "growth"}}
 	if _, err := w.AcquireLeases(ctx, want); err != nil && !errors.Is(err, api.CodeStore) {
 		return err
 	}

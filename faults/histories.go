@@ -184,7 +184,7 @@ func (r *recording) act(ctx context.Context, h *host, client int, name string, m
 		}
 		holder := fmt.Sprintf("%s-%d", name, i)
 		call := r.now()
-		list, err := h.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases"}, Holder: holder})
+		list, err := h.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases"}, Holder: api.Holder{Name: holder}})
 		r.mu.Lock()
 		switch {
 		case err == nil:

@@ -134,7 +134,7 @@ func refused(err error) bool {
 }
 
 func (l *ledger) acquire(ctx context.Context, h *host, holder string) bool {
-	list, err := h.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases"}, Holder: holder})
+	list, err := h.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"leases"}, Holder: api.Holder{Name: holder}})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {

@@ -104,7 +104,7 @@ var scenes = []scene{
 				return err
 			}
 			defer l.Close()
-			_, err = st.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"blocked"}, Holder: "nobody"})
+			_, err = st.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"blocked"}, Holder: api.Holder{Name: "nobody"}})
 			if err == nil {
 				st.figure.broken("port 28000 was leased, and something listens on it")
 			}
@@ -114,7 +114,7 @@ var scenes = []scene{
 			return err
 		},
 		after: func(st *stage, ctx context.Context) error {
-			list, err := st.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"blocked"}, Holder: "somebody"})
+			list, err := st.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"blocked"}, Holder: api.Holder{Name: "somebody"}})
 			if err != nil {
 				return err
 			}

@@ -166,6 +166,7 @@ func (m *Manager) checkMemory(stored map[string]Range) (errs []error) {
 			}
 		}
 	}
+	errs = append(errs, m.checkHolders()...)
 	sorted := slices.SortedFunc(maps.Values(m.ranges), byPort)
 	for i, r := range sorted {
 		if i > 0 && sorted[i-1].Overlaps(r) {
@@ -177,6 +178,55 @@ func (m *Manager) checkMemory(stored map[string]Range) (errs []error) {
 	}
 	if n := len(m.ranges) + len(m.badRanges); n != len(stored) {
 		errs = append(errs, fmt.Errorf("%d ranges are in memory, %d in the store", n, len(stored)))
+	}
+	return errs
+}
+
+// checkHolders compares by whom leases can be found with who has them. The lock
+// is held.
+func (m *Manager) checkHolders() (errs []error) {
+	owned, timed, watched := 0, 0, 0
+	for _, s := range m.byID {
+		h := s.lease.Holder
+		if h.Owner != "" {
+			owned++
+		}
+		if h.Expires.IsZero() != s.ends.IsZero() {
+			errs = append(errs, fmt.Errorf("lease %s expires %v, which is known as %v", s.lease.ID, h.Expires, s.ends))
+		}
+		if !h.Expires.IsZero() {
+			timed++
+			if s.place >= len(m.expiries) || m.expiries[s.place] != s {
+				errs = append(errs, fmt.Errorf("lease %s is not among those whose time runs out", s.lease.ID))
+			}
+		}
+		if !h.Identity.IsZero() {
+			watched++
+			_, pending := m.holders.pending[h.Identity]
+			_, gone := m.holders.gone[h.Identity]
+			if m.holders.watched[h.Identity] == nil && !pending && !gone && (h.Identity.Namespace == 0 || h.Identity.Namespace == m.namespace) {
+				errs = append(errs, fmt.Errorf("lease %s is held by pid %d, and nobody watches that", s.lease.ID, h.Identity.PID))
+			}
+		}
+	}
+	for owner, list := range m.byOwner {
+		owned -= len(list)
+		for _, s := range list {
+			if s.lease == nil || m.byID[s.lease.ID] != s || s.lease.Holder.Owner != owner {
+				errs = append(errs, fmt.Errorf("owner %q: %s port %d is not its", owner, s.protocol, s.port))
+			}
+		}
+	}
+	for id, list := range m.holders.leases {
+		watched -= len(list)
+		for _, s := range list {
+			if s.lease == nil || m.byID[s.lease.ID] != s || s.lease.Holder.Identity != id {
+				errs = append(errs, fmt.Errorf("pid %d: %s port %d is not its", id.PID, s.protocol, s.port))
+			}
+		}
+	}
+	if owned != 0 || timed != len(m.expiries) || watched != 0 {
+		errs = append(errs, fmt.Errorf("of the live leases %d too many have an owner, %d of %d an end, %d too many a process", owned, timed, len(m.expiries), watched))
 	}
 	return errs
 }

@@ -18,8 +18,8 @@ import (
 // Its errors are
 //   - ErrTaken: another host leased one of the ports, or a port's record was
 //     changed by somebody else. That port is known as taken now: plan again;
-//   - ErrLeaseChanged: a lease that the plan was to end (PlanInstead) was
-//     changed by somebody else;
+//   - ErrLeaseChanged: a lease that the plan was to end (PlanInstead, or its
+//     owner's) was changed by somebody else;
 //   - store.ErrConflict without these: one of the caller's conditions did not hold;
 //   - store.ErrUnknown: it may have happened. The ports stay pending until
 //     Settle has read them again;
@@ -40,11 +40,7 @@ func (m *Manager) Commit(ctx context.Context, p *Plan, extra store.Batch) error 
 		return ErrPlanDone
 	}
 	defer p.letGo()
-	for _, s := range p.slots {
-		batch.IfAbsent(s.key)
-		batch.Put(s.key, s.lease.record(s.key))
-	}
-	err := m.deleteRecords(ctx, &batch, p.ends)
+	err := m.putInstead(ctx, &batch, p)
 	if err == nil {
 		err = failpoint.Fail("acquire/writing")
 	}
@@ -72,6 +68,7 @@ func (m *Manager) Commit(ctx context.Context, p *Plan, extra store.Batch) error 
 	}
 	changed := m.ended(p.ends, err)
 	m.mu.Unlock()
+	p.left()
 	switch {
 	case err == nil:
 		return nil

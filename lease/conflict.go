@@ -22,7 +22,7 @@ func (e *AssignedError) Error() string {
 	if e.Holder.Process != 0 {
 		text += fmt.Sprintf("process '%s'", e.Holder)
 	} else {
-		text += fmt.Sprintf("'%s' (a lease that is held until it is released)", e.Holder)
+		text += fmt.Sprintf("'%s' (a lease that is held %s)", e.Holder, e.Holder.until())
 	}
 	if e.Host != "" {
 		text += " on host " + e.Host
@@ -67,7 +67,9 @@ func (m *Manager) conflict(p *Plan, r Range) error {
 		case s == nil:
 		case slices.Contains(p.slots, s):
 			return stated(ErrRequest, "%s is asked for twice", portName(r.Protocol, port))
-		case s.taken():
+		case p.reuses && slices.Contains(p.ends, s) && s.blocked == nil:
+			// It would be given up for this.
+		case s.taken() && !(p.reuses && slices.Contains(p.ends, s)):
 			e := &AssignedError{Protocol: r.Protocol, Port: port, Holder: s.lease.Holder}
 			if s.lease.Host != m.host {
 				e.Host = s.lease.Host

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"berth/lease"
 	"berth/store"
@@ -108,7 +109,10 @@ type fixture struct {
 	*lease.Manager
 	store *storetest.Faulty
 	net   *network
-	died  bool // as if its process had been killed: nothing holds for its memory
+
+	opened time.Time // as a test's clock has it
+
+	died bool // as if its process had been killed: nothing holds for its memory
 }
 
 // open opens a manager, which is checked at the end of the test.

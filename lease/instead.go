@@ -85,7 +85,7 @@ func (m *Manager) PlanInstead(ctx context.Context, list []Replacement, taken fun
 		m.keepAll(lost)
 		return nil, err
 	}
-	p.ends, p.instead = lost, instead
+	p.ends, p.instead = append(p.ends, lost...), instead
 	return p, nil
 }
 

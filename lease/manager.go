@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"berth/event"
+	"berth/proc"
 	"berth/store"
 )
 
@@ -34,6 +35,10 @@ type Options struct {
 	// Finder tells who is bound to a port. Default: SystemFinder().
 	Finder Finder
 
+	// Processes gives handles on the processes of the system that hold leases.
+	// Default: SystemProcesses().
+	Processes Processes
+
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 
@@ -46,7 +51,8 @@ type Options struct {
 }
 
 // Manager leases the ports of ranges. Its methods may be called from many
-// goroutines. It has none of its own: whoever opens it calls Run.
+// goroutines. Of its own it has one for each process of the system that it
+// watches, until Close; for the rest whoever opens it calls Run.
 type Manager struct {
 	store   store.Store
 	host    string
@@ -54,8 +60,14 @@ type Manager struct {
 	chooser Chooser
 	finder  Finder
 	now     func() time.Time
+	opened  time.Time
 	events  *event.Log
 	log     *slog.Logger
+
+	// processes looks up those that hold leases, in the pid namespace that this
+	// program is in; 0 is not known.
+	processes Processes
+	namespace uint64
 
 	// ranging is held while ranges change: they change one after the other.
 	ranging gate
@@ -64,8 +76,12 @@ type Manager struct {
 	// outcomes are read: of each there is one at a time.
 	checks, settling gate
 
-	// asideAgain wakes Run when a port was set aside.
-	asideAgain chan struct{}
+	// recuperating is held while leases end whose holders are gone.
+	recuperating gate
+
+	// asideAgain wakes Run when a port was set aside, holdersAgain when there is
+	// something to do for a holder.
+	asideAgain, holdersAgain chan struct{}
 
 	// recovery keeps store.Recover, which undoes work that still goes on, from
 	// the commits that are larger than a batch.
@@ -84,6 +100,10 @@ type Manager struct {
 	tables     [2]table         // tcp, udp
 	byID       map[ID]*slot
 	byProcess  map[int][]*slot
+	byOwner    map[string][]*slot
+	owning     map[string]*ownerGate
+	expiries   expiries
+	holders    holders
 	unsettled  map[*slot]struct{}
 	intentLeft bool  // an intent may be left in the store
 	elsewhere  int   // slots that are foreign
@@ -131,6 +151,9 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	if o.Finder == nil {
 		o.Finder = SystemFinder()
 	}
+	if o.Processes == nil {
+		o.Processes = SystemProcesses()
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -139,14 +162,23 @@ func Open(ctx context.Context, o Options) (*Manager, error) {
 	}
 	m := &Manager{
 		store: o.Store, host: o.Host, prober: o.Prober, finder: o.Finder, now: o.Now, events: o.Events, log: o.Logger, picker: o.Picker,
-		ranging: make(gate, 1), checks: make(gate, 1), settling: make(gate, 1),
-		asideAgain: make(chan struct{}, 1),
-		closing:    make(map[string]Range),
-		places:     make(map[string]int),
-		byID:       make(map[ID]*slot),
-		byProcess:  make(map[int][]*slot),
-		unsettled:  make(map[*slot]struct{}),
+		opened: o.Now().UTC().Round(0), processes: o.Processes,
+		ranging: make(gate, 1), checks: make(gate, 1), settling: make(gate, 1), recuperating: make(gate, 1),
+		asideAgain: make(chan struct{}, 1), holdersAgain: make(chan struct{}, 1),
+		closing:   make(map[string]Range),
+		places:    make(map[string]int),
+		byID:      make(map[ID]*slot),
+		byProcess: make(map[int][]*slot),
+		byOwner:   make(map[string][]*slot),
+		owning:    make(map[string]*ownerGate),
+		holders:   newHolders(),
+		unsettled: make(map[*slot]struct{}),
 	}
+	namespace, err := proc.OwnNamespace()
+	if err != nil {
+		m.log.Warn("the pid namespace of this program is not known", "error", err)
+	}
+	m.namespace = namespace
 	m.chooser = systemProber{}
 	if c, ok := o.Prober.(Chooser); ok {
 		m.chooser = c
@@ -221,6 +253,7 @@ func (m *Manager) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
+	m.unwatch()
 	return nil
 }
 
@@ -288,7 +321,7 @@ func (m *Manager) move(s *slot, to state) {
 
 // enliven notes that the store has the lease of a slot. The lock is held.
 func (m *Manager) enliven(s *slot, r store.Revision) {
-	s.revision = r
+	s.revision, s.gone = r, false
 	if !s.live {
 		s.live = true
 		m.index(s)
@@ -301,7 +334,7 @@ func (m *Manager) enliven(s *slot, r store.Revision) {
 // aside if something else was found to be bound to it. The lock is held.
 func (m *Manager) end(s *slot) {
 	if s.live {
-		m.tellEnded(s.lease)
+		m.tellEnded(s)
 	}
 	if s.blocked != nil {
 		m.tellAside(s, true)
@@ -323,25 +356,26 @@ func (m *Manager) index(s *slot) {
 	if p := s.lease.Holder.Process; p != 0 {
 		m.byProcess[p] = append(m.byProcess[p], s)
 	}
+	if o := s.lease.Holder.Owner; o != "" {
+		m.byOwner[o] = append(m.byOwner[o], s)
+	}
+	m.indexExpiry(s)
+	m.indexIdentity(s)
 }
 
 func (m *Manager) unindex(s *slot) {
 	delete(m.byID, s.lease.ID)
-	p := s.lease.Holder.Process
-	if p == 0 {
-		return
-	}
-	list := m.byProcess[p]
-	for i, other := range list {
-		if other == s {
-			list = append(list[:i], list[i+1:]...)
-			break
+	m.unindexExpiry(s)
+	m.unindexIdentity(s)
+	if p := s.lease.Holder.Process; p != 0 {
+		if m.byProcess[p] = without(m.byProcess[p], s); len(m.byProcess[p]) == 0 {
+			delete(m.byProcess, p)
 		}
 	}
-	if len(list) == 0 {
-		delete(m.byProcess, p)
-	} else {
-		m.byProcess[p] = list
+	if o := s.lease.Holder.Owner; o != "" {
+		if m.byOwner[o] = without(m.byOwner[o], s); len(m.byOwner[o]) == 0 {
+			delete(m.byOwner, o)
+		}
 	}
 }
 
@@ -389,6 +423,18 @@ func (m *Manager) Leases() []Lease {
 	leases := make([]Lease, len(list))
 	for i, l := range list {
 		leases[i] = *l
+	}
+	return leases
+}
+
+// ByOwner returns the live leases of an owner, in the order in which they were
+// made or changed last.
+func (m *Manager) ByOwner(name string) []Lease {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var leases []Lease
+	for _, s := range m.byOwner[name] {
+		leases = append(leases, *s.lease)
 	}
 	return leases
 }

@@ -78,12 +78,15 @@ func (m *Manager) replace(s *slot, l *Lease) {
 	if s.lease.Generation == l.Generation {
 		return
 	}
+	before := s.lease.Holder
 	if s.live {
 		m.unindex(s)
 	}
 	s.lease = l
 	if s.live {
 		m.index(s)
-		m.tellPassed(l)
+		if !l.Holder.isAs(before) {
+			m.tellPassed(l)
+		}
 	}
 }

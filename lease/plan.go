@@ -28,10 +28,18 @@ type Plan struct {
 	// refused says that a port was refused since all were picked together.
 	refused bool
 
-	// ends are leases that the plan ends, and instead the ids of those in whose
-	// place its leases are, in their order: of PlanInstead.
+	// ends are leases that the plan ends: those that were lost, of PlanInstead,
+	// or that their owner gives up. Instead are the ids of the lost ones in
+	// whose place its leases are, in their order.
 	ends    []*slot
 	instead []ID
+
+	// reuses says that the ports of what it ends may be picked for it again,
+	// lent which of them are free just now, while the lock is held; leave lets
+	// others plan for their owners.
+	reuses bool
+	lent   []*slot
+	leave  func()
 
 	// rechecked are the intervals whose blocked ports were looked at again.
 	rechecked map[Range]bool
@@ -97,7 +105,8 @@ func (p *Plan) Leases() []Lease { return slices.Clone(p.leases) }
 // where several were wanted; a port that is the only one that will do is refused.
 // Pinned ports are picked before preferred ones, these before blocks, and those
 // before the rest. Ports of one range are in the order of its requests. No
-// request at all is a plan without leases.
+// request at all is a plan without leases. What owners give up for it may be
+// what they get; nobody else can change it until the plan is done.
 //
 // Its errors are ErrRequest, ErrRangeNotFound, ErrProtocol, a *FullError if there
 // are too few ports, and for a pinned port an *AssignedError, ErrInUse or
@@ -116,6 +125,9 @@ func (m *Manager) Plan(ctx context.Context, requests []Request) (*Plan, error) {
 	missing := few[:0] // requests without a port
 	for i := range requests {
 		missing = append(missing, i)
+	}
+	if err := m.beginGivingUp(ctx, p); err != nil {
+		return nil, err
 	}
 	if err := m.fill(ctx, p, missing, false); err != nil {
 		return nil, err
@@ -203,7 +215,11 @@ func (m *Manager) Refuse(ctx context.Context, p *Plan, protocol Protocol, port i
 // The lock is held.
 func (m *Manager) refuse(p *Plan, i int, refused *slot, blocked *SetAside) error {
 	p.refused = true
-	refused.blocked = blocked
+	if given := m.givenUnder(p, refused); given != nil {
+		given.blocked = blocked // it is set aside when the plan ends its lease
+	} else {
+		refused.blocked = blocked
+	}
 	for k, s := range p.of(i) {
 		p.letGoOf(s)
 		m.end(s)
@@ -256,6 +272,10 @@ func (m *Manager) pickFree(p *Plan, missing []int) (Range, error) {
 	defer m.mu.Unlock()
 	if m.closed {
 		return Range{}, ErrClosed
+	}
+	if p.reuses {
+		m.lend(p)
+		defer m.takeBack(p)
 	}
 	if !p.plain {
 		// What one prefers, another one that would do with any port must not get.
@@ -328,7 +348,7 @@ func (m *Manager) mark(p *Plan, i int, r Range, first int, now time.Time) {
 		}
 		s := newSlot(Lease{
 			ID: m.newID(), Generation: 1, Range: from.Name, Protocol: r.Protocol, Scope: from.Scope, Port: first + k,
-			Host: m.host, Holder: q.Holder, Since: now,
+			Host: m.host, Holder: q.Holder.from(now), Since: now,
 		})
 		p.of(i)[k] = s
 		m.put(s)
@@ -339,6 +359,7 @@ func (m *Manager) mark(p *Plan, i int, r Range, first int, now time.Time) {
 // of the plan. It is errAfresh where the others have ports that were picked
 // before one was refused: they may be in the way of a block. The lock is held.
 func (m *Manager) lacking(p *Plan, q *Request, r Range) error {
+	m.takeBack(p)
 	if p.refused && p.first != nil {
 		p.refused = false
 		m.giveBackLocked(p)
@@ -366,16 +387,19 @@ func (m *Manager) blockedIn(r Range) bool {
 	if _, ok := m.table(r.Protocol).aside.Next(r.Min, r.Max); ok {
 		return true
 	}
-	return len(m.unsettled) > 0 || m.elsewhere > 0 && r.Scope == ClusterScope
+	return len(m.unsettled) > 0 || m.elsewhere > 0 && r.Scope == ClusterScope || m.isOverdue()
 }
 
 // unblock looks again at the ports of a range that are set aside, of unknown
-// outcome, or leased elsewhere.
+// outcome, or leased elsewhere, and ends the leases whose time has run out.
 func (m *Manager) unblock(ctx context.Context, r Range) error {
 	// First what is unknown: a port whose lease turns out to have ended may be
 	// set aside for what was seen of it before.
 	if err := m.Settle(ctx); err != nil {
 		m.log.Warn("outcomes are still unknown", "error", err)
+	}
+	if err := m.RecuperateOnce(ctx); err != nil {
+		m.log.Warn("leases whose holders are gone cannot be recuperated", "error", err)
 	}
 	if err := m.recheck(ctx, func(s *slot) bool { return s.protocol == r.Protocol && r.Contains(s.port) }); err != nil {
 		return err
@@ -447,7 +471,7 @@ func (m *Manager) arrange(p *Plan) {
 		for k, i := range indices {
 			for n, s := range blocks[k] {
 				l := *s.lease
-				l.Holder = p.requests[i].Holder
+				l.Holder = p.requests[i].Holder.from(l.Since)
 				s.lease = &l
 				p.of(i)[n] = s
 			}
@@ -455,11 +479,15 @@ func (m *Manager) arrange(p *Plan) {
 	}
 }
 
-// giveBack frees the ports of a plan that will not be committed.
+// giveBack frees the ports of a plan that will not be committed, and takes back
+// the ends of leases that it has.
 func (m *Manager) giveBack(p *Plan) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.giveBackLocked(p)
+	m.keep(p.ends)
+	p.ends = nil
+	m.mu.Unlock()
+	p.left()
 }
 
 func (m *Manager) giveBackLocked(p *Plan) {
@@ -480,8 +508,8 @@ func (m *Manager) Abort(p *Plan) {
 		return
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	if p.done {
+		m.mu.Unlock()
 		return
 	}
 	p.done = true
@@ -490,6 +518,8 @@ func (m *Manager) Abort(p *Plan) {
 		m.drop(s)
 	}
 	m.keep(p.ends)
+	m.mu.Unlock()
+	p.left()
 }
 
 // Acquire plans and commits leases, all or none, in the order of the requests.

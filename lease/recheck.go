@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"berth/internal/failpoint"
@@ -21,8 +22,12 @@ const (
 
 // Run does what RunOnce does until ctx ends, whose error it returns: it looks at
 // each port that is set aside after growing pauses of its own, from 0.1 to 30
-// seconds, and at the rest every two seconds. What goes wrong is logged.
+// seconds, ends the leases of a holder once that is gone, and looks at the rest
+// every two seconds. What goes wrong is logged.
 func (m *Manager) Run(ctx context.Context) error {
+	var holders sync.WaitGroup
+	holders.Go(func() { m.runHolders(ctx) })
+	defer holders.Wait()
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	look := time.NewTimer(0)
@@ -74,10 +79,11 @@ func (m *Manager) schedule(s *slot) {
 	}
 }
 
-// RunOnce settles unknown outcomes, looks at the ports that are set aside and
-// reads which ports of the cluster's ranges other hosts have let go of.
+// RunOnce settles unknown outcomes, ends the leases of holders that are gone,
+// looks at the ports that are set aside and reads which ports of the cluster's
+// ranges other hosts have let go of.
 func (m *Manager) RunOnce(ctx context.Context) error {
-	return errors.Join(m.inquire(ctx), m.RecheckOnce(ctx))
+	return errors.Join(m.inquire(ctx), m.RecuperateOnce(ctx), m.RecheckOnce(ctx))
 }
 
 // inquire settles unknown outcomes and reads the leases of the cluster.

@@ -67,13 +67,29 @@ func parseKey(key string) (scope Scope, host string, p Protocol, port int, err e
 
 // A lease's record is binary, because a start reads one for each lease:
 //
-//	version  1 byte, 1
+//	version  1 byte, 1 or 2
 //	generation, process, seconds, nanoseconds  varints
 //	id, range, host, kind, holder name         each a varint length and bytes
 //	checksum of the key and all before it      4 bytes, CRC-32C
 //
-// The key tells scope, protocol and port.
-const recordVersion = 1
+// The key tells scope, protocol and port. Version 2 has before the checksum
+//
+//	seconds and nanoseconds of the end of a session, its time to live
+//	in nanoseconds, the pid of a process       varints
+//	its start time, its inode, its namespace   unsigned varints
+//	owner, boot id                             each a varint length and bytes
+//
+// and is written for leases that have any of these: all others stay as they
+// always were.
+const (
+	recordVersion = 1
+	holderVersion = 2
+)
+
+// hasMore reports whether a holder needs a record of version 2.
+func (h Holder) hasMore() bool {
+	return h.Owner != "" || h.TTL != 0 || !h.Expires.IsZero() || !h.Identity.IsZero()
+}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -82,16 +98,41 @@ func (l Lease) Record() []byte { return l.record(l.Key()) }
 
 func (l Lease) record(key string) []byte {
 	b := make([]byte, 0, 40+len(l.ID)+len(l.Range)+len(l.Host)+len(l.Holder.Kind)+len(l.Holder.Name))
-	b = append(b, recordVersion)
+	more := l.Holder.hasMore()
+	if more {
+		b = append(b, holderVersion)
+	} else {
+		b = append(b, recordVersion)
+	}
 	b = binary.AppendVarint(b, l.Generation)
 	b = binary.AppendVarint(b, int64(l.Holder.Process))
 	b = binary.AppendVarint(b, l.Since.Unix())
 	b = binary.AppendVarint(b, int64(l.Since.Nanosecond()))
 	for _, s := range [...]string{string(l.ID), l.Range, l.Host, string(l.Holder.Kind), l.Holder.Name} {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
+		b = appendText(b, s)
+	}
+	if more {
+		b = l.Holder.appendMore(b)
 	}
 	return binary.BigEndian.AppendUint32(b, recordSum(key, b))
+}
+
+// appendMore writes what version 2 has of a holder.
+func (h Holder) appendMore(b []byte) []byte {
+	b = binary.AppendVarint(b, h.Expires.Unix())
+	b = binary.AppendVarint(b, int64(h.Expires.Nanosecond()))
+	b = binary.AppendVarint(b, int64(h.TTL))
+	b = binary.AppendVarint(b, int64(h.Identity.PID))
+	b = binary.AppendUvarint(b, h.Identity.StartTime)
+	b = binary.AppendUvarint(b, h.Identity.Inode)
+	b = binary.AppendUvarint(b, h.Identity.Namespace)
+	b = appendText(b, h.Owner)
+	return appendText(b, h.Identity.BootID)
+}
+
+func appendText(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
 }
 
 func recordSum(key string, b []byte) uint32 {
@@ -116,41 +157,26 @@ func ParseRecord(key string, record []byte) (Lease, error) {
 	if len(record) < 5 {
 		return bad("it is too short")
 	}
-	if record[0] != recordVersion {
-		return bad(fmt.Sprintf("its version is %d, this program reads %d", record[0], recordVersion))
+	if v := record[0]; v != recordVersion && v != holderVersion {
+		return bad(fmt.Sprintf("its version is %d, this program reads %d and %d", v, recordVersion, holderVersion))
 	}
 	body := record[:len(record)-4]
 	if binary.BigEndian.Uint32(record[len(body):]) != recordSum(key, body) {
 		return bad("its checksum is wrong")
 	}
-	var number [4]int64
-	rest := body[1:]
-	for i := range number {
-		n, size := binary.Varint(rest)
-		if size <= 0 {
-			return bad("it is cut off")
-		}
-		number[i], rest = n, rest[size:]
-	}
-	var text [5]string
-	for i := range text {
-		n, size := binary.Uvarint(rest)
-		if size <= 0 || n > uint64(len(rest)-size) {
-			return bad("it is cut off")
-		}
-		field := rest[size : size+int(n)]
-		if !utf8.Valid(field) {
-			return bad("it has text that is not UTF-8")
-		}
-		text[i], rest = string(field), rest[size+int(n):]
-	}
-	l = Lease{
-		ID: ID(text[0]), Generation: number[0], Range: text[1], Protocol: p, Scope: scope, Port: port, Host: text[2],
-		Holder: Holder{Kind: HolderKind(text[3]), Name: text[4], Process: int(number[1])},
-		Since:  time.Unix(number[2], number[3]).UTC(),
+	r := recordReader{rest: body[1:]}
+	l = Lease{Generation: r.number(), Protocol: p, Scope: scope, Port: port}
+	process, seconds, nanoseconds := r.number(), r.number(), r.number()
+	l.ID, l.Range, l.Host = ID(r.text()), r.text(), r.text()
+	l.Holder = Holder{Kind: HolderKind(r.text()), Name: r.text(), Process: int(process)}
+	l.Since = time.Unix(seconds, nanoseconds).UTC()
+	if record[0] == holderVersion {
+		r.more(&l.Holder)
 	}
 	switch {
-	case len(rest) != 0:
+	case r.wrong != "":
+		return bad(r.wrong)
+	case len(r.rest) != 0:
 		return bad("it has bytes after its end")
 	case l.ID == "":
 		return bad("it has no id")
@@ -160,12 +186,81 @@ func ParseRecord(key string, record []byte) (Lease, error) {
 		return bad(fmt.Sprintf("it is of host %q", l.Host))
 	case l.Host == "":
 		return bad("it has no host")
-	case number[1] < 0:
+	case process < 0:
 		return bad("its process is below 0")
-	case number[3] < 0 || number[3] >= int64(time.Second):
+	case nanoseconds < 0 || nanoseconds >= int64(time.Second):
 		return bad("its nanoseconds are not those of a second")
 	}
 	return l, nil
+}
+
+// recordReader reads the fields of a record. What is wrong with the first one
+// that cannot be read it keeps; that and all after it are zero.
+type recordReader struct {
+	rest  []byte
+	wrong string
+}
+
+func (r *recordReader) fail(why string) {
+	if r.wrong == "" {
+		r.wrong = why
+	}
+	r.rest = nil
+}
+
+func (r *recordReader) number() int64 {
+	n, size := binary.Varint(r.rest)
+	if size <= 0 {
+		r.fail("it is cut off")
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return n
+}
+
+func (r *recordReader) unsigned() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 {
+		r.fail("it is cut off")
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return n
+}
+
+func (r *recordReader) text() string {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 || n > uint64(len(r.rest)-size) {
+		r.fail("it is cut off")
+		return ""
+	}
+	field := r.rest[size : size+int(n)]
+	if !utf8.Valid(field) {
+		r.fail("it has text that is not UTF-8")
+		return ""
+	}
+	r.rest = r.rest[size+int(n):]
+	return string(field)
+}
+
+// more reads what version 2 has of a holder.
+func (r *recordReader) more(h *Holder) {
+	seconds, nanoseconds := r.number(), r.number()
+	ttl, pid := r.number(), r.number()
+	h.Expires, h.TTL = time.Unix(seconds, nanoseconds).UTC(), time.Duration(ttl)
+	h.Identity.PID, h.Identity.StartTime, h.Identity.Inode, h.Identity.Namespace = int(pid), r.unsigned(), r.unsigned(), r.unsigned()
+	h.Owner, h.Identity.BootID = r.text(), r.text()
+	switch {
+	case r.wrong != "":
+	case nanoseconds < 0 || nanoseconds >= int64(time.Second):
+		r.fail("the nanoseconds of its end are not those of a second")
+	case ttl < 0:
+		r.fail("its time to live is below 0")
+	case pid < 0:
+		r.fail("the pid of its holder is below 0")
+	case !h.hasMore():
+		r.fail("it has nothing that its version is for")
+	}
 }
 
 // rangeRecord is a range as the store keeps it. In an archive it has its name,

@@ -57,6 +57,12 @@ func (m *Manager) RecuperateOrPass(ctx context.Context, ids []ID, passed map[ID]
 		return err
 	}
 	slots, passing := m.part(marked, passed)
+	return m.recuperate(ctx, slots, passing, extra)
+}
+
+// recuperate checks the ports of leases that are marked as ending, and ends
+// them, and passes others on.
+func (m *Manager) recuperate(ctx context.Context, slots []*slot, passing []passing, extra store.Batch) error {
 	for _, s := range slots {
 		blocked, err := m.look(s.protocol, s.port, false)
 		if err == nil {
@@ -70,7 +76,7 @@ func (m *Manager) RecuperateOrPass(ctx context.Context, ids []ID, passed map[ID]
 		m.mu.Unlock()
 	}
 	failpoint.At("recuperate/probed")
-	err = m.finishEnd(ctx, slots, passing, extra)
+	err := m.finishEnd(ctx, slots, passing, extra)
 	failpoint.At("recuperate/ended")
 	return err
 }
@@ -195,7 +201,7 @@ func (m *Manager) ended(slots []*slot, err error) (changed *slot) {
 		case unknown:
 			m.move(s, unsettled)
 		case aborted:
-			s.blocked = nil
+			s.blocked, s.gone = nil, false
 			m.move(s, leased)
 		}
 	}

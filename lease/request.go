@@ -36,8 +36,16 @@ type Request struct {
 	// to port 0, but none that lies in a range. It stands alone, but for Prefer.
 	System bool
 
+	// Holder is who will hold the ports. Where it has an Owner, what that owner
+	// has of the same ranges ends when these leases are made, in the same batch,
+	// unless Keep is set: of the range that is asked for, or of those, no range
+	// among them, that ports which are asked for directly may be of.
 	Holder Holder
+	Keep   bool
 }
+
+// replaces reports whether what the owner has of the same ranges ends.
+func (q *Request) replaces() bool { return q.Holder.Owner != "" && !q.Keep }
 
 // MaxCount is the most contiguous ports that a request may want.
 const MaxCount = 1024
@@ -113,7 +121,7 @@ func (q *Request) validate() error {
 	case q.isDirect() && q.Port == 0 && q.Min == 0:
 		return stated(ErrRequest, "neither a range nor a port is asked for")
 	}
-	return nil
+	return q.Holder.validate()
 }
 
 // span is the interval that the ports of a request are picked from: the range

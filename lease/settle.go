@@ -100,6 +100,11 @@ func (m *Manager) settleSlot(ctx context.Context, s *slot) error {
 		s.blocked = nil
 		m.replace(s, &l)
 		m.enliven(s, e.Revision)
+	case err == nil && m.besides(s, l.ID) != nil:
+		// The one that took its place, or whose place it did not take, has its
+		// slot already.
+		s.blocked = nil
+		m.end(s)
 	default:
 		// Somebody else's record.
 		m.drop(s)

@@ -56,6 +56,14 @@ type slot struct {
 	pause time.Duration
 	due   time.Time
 
+	// ends is when the time of a live lease runs out, zero where it does not,
+	// and place where the slot is in the manager's expiries.
+	ends  time.Time
+	place int
+
+	// gone says that the lease is ending because its holder is gone.
+	gone bool
+
 	// under is what the port is when this ends: two records can lie over one
 	// port when a host's range was deleted by force and the cluster's range
 	// that came after it was leased from elsewhere.

@@ -41,14 +41,14 @@ func (m *Manager) tellAcquired(l *Lease) {
 	}
 }
 
-// tellEnded tells that a lease has ended: of a process it was recuperated, of
-// anybody else released.
-func (m *Manager) tellEnded(l *Lease) {
+// tellEnded tells that the lease of a slot has ended: that of a process of the
+// launcher's, or of a holder that is gone, was recuperated, any other released.
+func (m *Manager) tellEnded(s *slot) {
 	if m.events == nil {
 		return
 	}
-	kind := "released"
-	if l.Holder.Kind == Process {
+	l, kind := s.lease, "released"
+	if l.Holder.Process != 0 || s.gone {
 		kind = "recuperated"
 	}
 	m.events.Add("lease", kind, string(l.ID), portText(l.Protocol, l.Port)+ofRange(l)+" is leased no more by "+l.Holder.String())

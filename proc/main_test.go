@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 		"oldkernel": oldKernel,
 		"reuse":     reuse,
 		"tracer":    tracer,
+		"caller":    caller,
 	}
 	if mode := os.Getenv(modeVar); mode != "" {
 		modes[mode](os.Getenv(argVar))
@@ -55,6 +56,15 @@ func exitWith(arg string) {
 	}
 	_ = unix.Kill(os.Getpid(), syscall.Signal(-n))
 	select {}
+}
+
+// caller prints who has called it.
+func caller(string) {
+	pid, err := proc.Caller()
+	if err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(pid)
 }
 
 // rename takes another name, then blocks.
@@ -183,7 +193,10 @@ func start(t testing.TB, cmd *exec.Cmd) *child {
 		t.Fatal(err)
 	}
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setsid = true
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

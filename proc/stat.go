@@ -15,6 +15,7 @@ type stat struct {
 	state   byte   // 3
 	parent  int    // 4
 	session int    // 6
+	flags   uint64 // 9, PF_* of the kernel's linux/sched.h
 	threads int    // 20
 	start   uint64 // 22, clock ticks since the boot
 }
@@ -69,6 +70,8 @@ func parseStat(line []byte) (stat, error) {
 			s.parent, err = strconv.Atoi(string(word))
 		case 6:
 			s.session, err = strconv.Atoi(string(word))
+		case 9:
+			s.flags, err = strconv.ParseUint(string(word), 10, 64)
 		case 20:
 			s.threads, err = strconv.Atoi(string(word))
 		case 22:

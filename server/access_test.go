@@ -37,7 +37,7 @@ var needs = map[string]access.Role{
 	"get-process": access.Read, "get-process-info": access.Read, "get-output": access.Read, "stream-events": access.Read,
 	"diagnose-processes": access.Read, "list-properties": access.Read, "list-tags": access.Read, "list-execs": access.Read,
 
-	"acquire-leases": access.Lease, "release-lease": access.Lease,
+	"acquire-leases": access.Lease, "renew-lease": access.Lease, "release-lease": access.Lease,
 
 	"deploy-distribution": access.Exec, "undeploy-distributions": access.Exec, "deploy-archive": access.Exec,
 	"exec-processes": access.Exec, "kill-processes": access.Exec, "restart-processes": access.Exec, "reload-processes": access.Exec,

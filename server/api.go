@@ -30,7 +30,9 @@ type Leases interface {
 	ArchiveWith(ctx context.Context, rev string, extra store.Batch) ([]lease.Range, error)
 	UnarchiveWith(ctx context.Context, rev string, extra store.Batch) ([]lease.Range, error)
 	AcquireWith(ctx context.Context, extra func([]lease.Lease) store.Batch, requests ...lease.Request) ([]lease.Lease, error)
+	Renew(ctx context.Context, id lease.ID, generation int64, ttl time.Duration) (lease.Lease, error)
 	Release(ctx context.Context, id lease.ID, generation int64) error
+	Lease(id lease.ID) (lease.Lease, error)
 	Leases() []lease.Lease
 	Port(protocol lease.Protocol, port int) lease.PortStatus
 }

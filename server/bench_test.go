@@ -109,7 +109,7 @@ func bare(leases server.Leases) http.Handler {
 		}
 		requests := make([]lease.Request, len(in.Ranges))
 		for i, name := range in.Ranges {
-			requests[i] = lease.Request{Range: name, Holder: lease.Holder{Kind: lease.Manual, Name: in.Holder}}
+			requests[i] = lease.Request{Range: name, Holder: lease.Holder{Kind: lease.Manual, Name: in.Holder.Name}}
 		}
 		got, err := leases.AcquireWith(r.Context(), nil, requests...)
 		if err != nil {
@@ -229,7 +229,7 @@ func BenchmarkLease(b *testing.B) {
 		for _, clients := range []int{1, 16, 64} {
 			b.Run(fmt.Sprintf("%s/clients=%d", name, clients), func(b *testing.B) {
 				run(b, socket, clients, func(c *rawConn) error {
-					status, body, err := c.send("POST", "/v1/leases", `{"ranges":["http"],"holder":"bench"}`)
+					status, body, err := c.send("POST", "/v1/leases", `{"ranges":["http"],"holder":{"name":"bench"}}`)
 					if err != nil || status != http.StatusCreated {
 						return errors.Join(err, fmt.Errorf("acquire: %d %s", status, body))
 					}
@@ -261,7 +261,7 @@ func BenchmarkHandler(b *testing.B) {
 			began := cpu()
 			for range b.N {
 				w := httptest.NewRecorder()
-				r := httptest.NewRequest("POST", "/v1/leases", strings.NewReader(`{"ranges":["http"],"holder":"bench"}`))
+				r := httptest.NewRequest("POST", "/v1/leases", strings.NewReader(`{"ranges":["http"],"holder":{"name":"bench"}}`))
 				r.Header.Set("Content-Type", "application/json")
 				handler.ServeHTTP(w, r.WithContext(asOwner))
 				if w.Code != http.StatusCreated {

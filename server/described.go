@@ -30,7 +30,8 @@ var (
 	exampleRange = api.Range{Name: "http", Min: 8080, Max: 8085, Protocol: "tcp", Scope: "host"}
 
 	exampleLease = api.Lease{
-		ID: "4f0k2c9rv7dq1", Generation: 1, Range: "http", Protocol: "tcp", Port: 8081, Holder: "deploy", Since: exampleTime,
+		ID: "4f0k2c9rv7dq1", Generation: 1, Range: "http", Protocol: "tcp", Port: 8081, Holder: "deploy", Kind: api.HolderSession,
+		Owner: "ci", ExpiresAt: exampleTime.Add(30 * time.Second), Since: exampleTime,
 	}
 	exampleDistribution = api.Distribution{
 		Name: "demo", Version: "1.0", DeployedAt: exampleTime, Processes: []string{"httpServer"}, Profiles: []string{"prod", "test"},
@@ -150,17 +151,23 @@ var described = map[string]description{
 
 	"list-leases": {
 		noun: "leases", means: "the leases, by protocol and port",
-		text: "Those of processes and all others.", answer: []api.Lease{exampleLease},
+		text: "Those of processes and all others, or those that fit all that is given.", answer: []api.Lease{exampleLease},
 	},
 	"acquire-leases": {
 		noun: "leases", means: "the leases, in the order in which they were asked for",
-		text:    "Each port is probed by binding it before it is leased, and what was answered is on the disk.",
-		codes:   []api.Code{api.CodeRangeNotFound, api.CodeRangeFull, api.CodePortAssigned, api.CodePortInUse, api.CodePortPrivileged, api.CodeQuotaExceeded, api.CodeKeyReused},
-		request: api.AcquireLeases{Ranges: []string{"http"}, Holder: "deploy"}, answer: []api.Lease{exampleLease},
+		text:    "Each port is probed by binding it before it is leased, and what was answered is on the disk. A process that is to hold is one that the daemon sees, and of the caller's own user. Who names an owner gives up what that has of the same ranges, unless keep is set.",
+		codes:   []api.Code{api.CodeHolderRefused, api.CodeHolderUnseen, api.CodeRangeNotFound, api.CodeRangeFull, api.CodePortAssigned, api.CodePortInUse, api.CodePortPrivileged, api.CodeQuotaExceeded, api.CodeKeyReused},
+		request: api.AcquireLeases{Ranges: []string{"http"}, Holder: api.Holder{Kind: api.HolderSession, TTL: "30s", Name: "deploy"}, Owner: "ci"}, answer: []api.Lease{exampleLease},
+	},
+	"renew-lease": {
+		noun: "leases", means: "the lease as it is now",
+		text:    "Of a session only. One whose time has run out is gone.",
+		codes:   []api.Code{api.CodeLeaseNotFound, api.CodeLeaseChanged},
+		request: api.RenewLease{TTL: "30s", Generation: 1}, answer: exampleLease,
 	},
 	"release-lease": {
 		noun:  "leases",
-		text:  "The port is probed, and leased again once it can be bound; until then it is set aside.",
+		text:  "Its port can be leased again at once. A generation that is given has to be the lease's.",
 		codes: []api.Code{api.CodeLeaseNotFound, api.CodeLeaseChanged},
 	},
 

@@ -96,6 +96,8 @@ var kinds = []kind{
 	{lease.ErrLeaseNotFound, api.CodeLeaseNotFound, http.StatusNotFound},
 	{lease.ErrLeaseChanged, api.CodeLeaseChanged, http.StatusConflict},
 	{lease.ErrTaken, api.CodeLeaseChanged, http.StatusConflict},
+	{errHolderRefused, api.CodeHolderRefused, http.StatusUnprocessableEntity},
+	{errHolderUnseen, api.CodeHolderUnseen, http.StatusUnprocessableEntity},
 
 	{launcher.ErrDistributionInvalid, api.CodeDistributionInvalid, http.StatusUnprocessableEntity},
 	{launcher.ErrDistributionExists, api.CodeDistributionExists, http.StatusConflict},

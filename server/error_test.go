@@ -165,8 +165,9 @@ func TestErrors(t *testing.T) {
 			told[p.Code] = true
 		})
 	}
-	told[api.CodeKeyReused] = true // TestKeyReused
-	told[api.CodeBusy] = true      // TestConnectionsAtWork
+	told[api.CodeKeyReused] = true                                       // TestKeyReused
+	told[api.CodeBusy] = true                                            // TestConnectionsAtWork
+	told[api.CodeHolderRefused], told[api.CodeHolderUnseen] = true, true // TestHolders, TestHolderOverTheNetwork
 	p := r.problem(t, "POST", "/v1/processes", `{"config":"none"}`)
 	told[p.Code] = p.Code == api.CodeExecNotFound && p.Status == 404
 	for _, code := range codes(t) {
@@ -202,7 +203,7 @@ func TestInvalidRequests(t *testing.T) {
 		{"delete without a name", "DELETE", "/v1/ranges", "", 400, "query.name: "},
 		{"force what", "DELETE", "/v1/ranges?name=a&force=perhaps", "", 400, "query.force: "},
 		{"a misspelt parameter", "DELETE", "/v1/ranges?name=a&froce=true", "", 400, "query.froce: "},
-		{"release without a generation", "DELETE", "/v1/leases/1", "", 400, "query.generation: "},
+		{"a generation below 0", "DELETE", "/v1/leases/1?generation=-1", "", 400, "query.generation: "},
 		{"an odd generation", "DELETE", "/v1/leases/1?generation=x", "", 400, "query.generation: "},
 		{"undeploy without a version", "DELETE", "/v1/distributions?name=demo", "", 400, "query.version: "},
 		{"a process id", "GET", "/v1/processes/one", "", 400, "path.id: "},
@@ -242,7 +243,7 @@ func TestInvalidRequests(t *testing.T) {
 // Whatever is sent, the answer is a problem or what was asked for.
 func FuzzBodies(f *testing.F) {
 	for _, seed := range []string{
-		`{"ranges":["http"],"holder":"x"}`, `{"ranges":[{"name":"a","min":1,"max":2}]}`, `{"all":true}`, `[]`, `null`, `{"ids":[1],"waitSeconds":1e9}`,
+		`{"ranges":["http"],"holder":{"name":"x"}}`, `{"ranges":[{"name":"a","min":1,"max":2}]}`, `{"all":true}`, `[]`, `null`, `{"ids":[1],"waitSeconds":1e9}`,
 		`{"distribution":"d","version":"1","profile":"p","instances":3}`, "\x00", `{"a":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`,
 	} {
 		f.Add(seed)

@@ -28,6 +28,7 @@ type fakeLeases struct {
 	add     func([]lease.Range, lease.AddOptions) error
 	acquire func(context.Context, []lease.Request) ([]lease.Lease, error)
 	release func(lease.ID, int64) error
+	renew   func(lease.ID, int64, time.Duration) (lease.Lease, error)
 
 	last atomic.Int64
 }
@@ -126,6 +127,22 @@ func (f *fakeLeases) Release(_ context.Context, id lease.ID, generation int64) e
 		return f.release(id, generation)
 	}
 	return nil
+}
+
+func (f *fakeLeases) Renew(_ context.Context, id lease.ID, generation int64, ttl time.Duration) (lease.Lease, error) {
+	if f.renew != nil {
+		return f.renew(id, generation, ttl)
+	}
+	return lease.Lease{ID: id, Generation: generation + 1}, nil
+}
+
+func (f *fakeLeases) Lease(id lease.ID) (lease.Lease, error) {
+	for _, l := range f.leases {
+		if l.ID == id {
+			return l, nil
+		}
+	}
+	return lease.Lease{}, lease.ErrLeaseNotFound
 }
 
 func (f *fakeLeases) Leases() []lease.Lease { return f.leases }

@@ -65,7 +65,7 @@ func (r *rig) post(t *testing.T, key, path, body string) (int, string) {
 	return resp.StatusCode, strings.TrimSpace(string(text))
 }
 
-const acquireOne = `{"ranges":["http"],"holder":"me"}`
+const acquireOne = `{"ranges":["http"],"holder":{"name":"me"}}`
 
 // Requests with one key are done once, one after the other, at the same time,
 // and by the next daemon; all get the same answer.
@@ -159,7 +159,7 @@ func TestKeyReordered(t *testing.T) {
 		}
 		// Somebody else gets the ports that come back, and keeps them.
 		late = append(late, func() {
-			if status, body := r.post(t, fmt.Sprint("other ", i), "/v1/leases", `{"ranges":["http"],"holder":"other"}`); status != http.StatusCreated {
+			if status, body := r.post(t, fmt.Sprint("other ", i), "/v1/leases", `{"ranges":["http"],"holder":{"name":"other"}}`); status != http.StatusCreated {
 				t.Errorf("%d %s", status, body)
 			}
 		})
@@ -219,7 +219,7 @@ func TestKeyReused(t *testing.T) {
 		t.Fatal(status, body)
 	}
 	for path, body := range map[string]string{
-		"/v1/leases":    `{"ranges":["http","http"],"holder":"me"}`,
+		"/v1/leases":    `{"ranges":["http","http"],"holder":{"name":"me"}}`,
 		"/v1/processes": `{"distribution":"demo","version":"1.0","profile":"test"}`,
 	} {
 		if status, text := r.post(t, "k", path, body); status != 422 || !strings.Contains(text, string(api.CodeKeyReused)) {

@@ -27,12 +27,12 @@ func TestLeases(t *testing.T) {
 		return nil
 	}
 
-	const one = `[{"id":"a1","generation":1,"range":"http","protocol":"tcp","port":8080,"holder":"me","since":"2026-01-02T03:04:05Z"}]`
-	if status, body := r.do(t, "POST", "/v1/leases", `{"ranges":["http","admin"],"holder":"me"}`); status != 201 || body != one {
+	one := `[{"id":"a1","generation":1,"range":"http","protocol":"tcp","port":8080,"holder":"me","kind":"manual","owner":"` + me(t) + `","since":"2026-01-02T03:04:05Z"}]`
+	if status, body := r.do(t, "POST", "/v1/leases", `{"ranges":["http","admin"],"holder":{"name":"me"}}`); status != 201 || body != one {
 		t.Errorf("acquire: %d %s", status, body)
 	}
-	me := lease.Holder{Kind: lease.Manual, Name: "me"}
-	if want := []lease.Request{{Range: "http", Holder: me}, {Range: "admin", Holder: me}}; !slices.Equal(asked, want) {
+	holder := lease.Holder{Kind: lease.Manual, Name: "me", Owner: me(t)}
+	if want := []lease.Request{{Range: "http", Holder: holder, Keep: true}, {Range: "admin", Holder: holder, Keep: true}}; !slices.Equal(asked, want) {
 		t.Errorf("asked for %+v, want %+v", asked, want)
 	}
 	if status, body := r.do(t, "GET", "/v1/leases", ""); status != 200 || body != "[]" {
@@ -42,7 +42,7 @@ func TestLeases(t *testing.T) {
 		ID: "p1", Generation: 2, Range: "http", Protocol: lease.TCP, Port: 8081, Since: began,
 		Holder: lease.Holder{Kind: lease.Process, Name: "httpServer #4", Process: 4},
 	}}
-	const list = `[{"id":"p1","generation":2,"range":"http","protocol":"tcp","port":8081,"holder":"httpServer #4","process":4,"since":"2026-01-02T03:04:05Z"}]`
+	const list = `[{"id":"p1","generation":2,"range":"http","protocol":"tcp","port":8081,"holder":"httpServer #4","kind":"process","process":4,"since":"2026-01-02T03:04:05Z"}]`
 	if status, body := r.do(t, "GET", "/v1/leases", ""); status != 200 || body != list {
 		t.Errorf("leases: %d %s", status, body)
 	}

@@ -200,6 +200,9 @@ func rangeStatus(r lease.RangeStatus, used map[lease.ID]use) api.RangeStatus {
 func activePorts(active []lease.ActivePort, used map[lease.ID]use) []api.ActivePort {
 	return list(active, func(a lease.ActivePort) api.ActivePort {
 		u := used[a.Lease.ID]
+		if u.pid == 0 {
+			u.pid = a.Lease.Holder.Identity.PID
+		}
 		if u.state == "" {
 			u.state = launcher.PortLeased
 		}

@@ -254,6 +254,10 @@ func (s *Shell) named(ctx context.Context, kind, last, distribution string) []Ca
 	switch kind {
 	case "format":
 		return []Candidate{{string(asTable), ""}, {string(asJSON), ""}, {string(asYAML), ""}}
+	case "lease format":
+		return append([]Candidate{{string(asPort), ""}, {string(asEnv), ""}}, s.named(ctx, "format", last, distribution)...)
+	case "lease", "owner":
+		return s.leaseNames(ctx, kind)
 	case "alias action":
 		return []Candidate{{"ls", "show the aliases"}, {"del", "remove aliases"}}
 	case "alias":
@@ -333,6 +337,24 @@ func (s *Shell) rangeNames(ctx context.Context, kind string) []Candidate {
 		all = append(all, Candidate{r.Name + ":*", "any port of the range"})
 		for _, p := range r.Active[:min(len(r.Active), 50)] {
 			all = append(all, Candidate{r.Name + ":" + strconv.Itoa(p.Port), p.Holder})
+		}
+	}
+	return all
+}
+
+// leaseNames are the ids of leases, or the names of their owners.
+func (s *Shell) leaseNames(ctx context.Context, kind string) []Candidate {
+	leases, err := s.client.Leases(ctx)
+	if err != nil {
+		return nil
+	}
+	var all []Candidate
+	for _, l := range leases {
+		switch {
+		case kind == "lease" && l.Process == 0:
+			all = append(all, Candidate{l.ID, strconv.Itoa(l.Port) + " " + l.Protocol + " " + l.Holder})
+		case kind == "owner" && l.Owner != "":
+			all = append(all, Candidate{l.Owner, ""})
 		}
 	}
 	return all

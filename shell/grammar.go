@@ -24,6 +24,7 @@ type commands struct {
 	Unarchive unarchiveCommand `cmd:"" help:"bring properties, tags, ranges and exec configurations of a revision back"`
 
 	Port     portCommands    `cmd:"" help:"ranges of ports"`
+	Lease    leaseCommands   `cmd:"" help:"leases of ports, for whoever needs one"`
 	Conf     confCommands    `cmd:"" help:"properties and tags"`
 	Deploy   deployCommand   `cmd:"" help:"deploy distributions"`
 	Undeploy undeployCommand `cmd:"" help:"remove distributions"`

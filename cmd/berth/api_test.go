@@ -65,8 +65,13 @@ var inputs = map[string]func(t *testing.T, d *driven) request{
 		name := d.addRange(t, 2)
 		return request{
 			header: map[string]string{"Idempotency-Key": `"` + d.name("key") + `"`},
-			body:   fmt.Sprintf(`{"ranges":[%q,%q],"holder":"a test"}`, name, name),
+			body:   fmt.Sprintf(`{"ranges":[%q],"ports":[{"range":%q,"protocol":"tcp","count":1}],"holder":{"kind":"session","ttl":"10m","name":"a test"},"owner":"tests","keep":true}`, name, name),
 		}
+	},
+	"renew-lease": func(t *testing.T, d *driven) request {
+		var made []api.Lease
+		d.must(t, "acquire-leases", request{body: fmt.Sprintf(`{"ranges":[%q],"holder":{"kind":"session","ttl":"10m"}}`, d.addRange(t, 1))}, &made)
+		return request{path: "/v1/leases/" + made[0].ID + "/renew", body: fmt.Sprintf(`{"ttl":"20m","generation":%d}`, made[0].Generation)}
 	},
 	"release-lease": func(t *testing.T, d *driven) request {
 		l := d.acquire(t, d.addRange(t, 1))
@@ -299,9 +304,7 @@ func TestDocument(t *testing.T) {
 			t.Errorf("%s has the tags %q, not one of %q", id, op.Tags, d.tags)
 		}
 		for _, p := range op.Parameters {
-			if id != "release-lease" {
-				described(fmt.Sprintf("%s: the parameter %s", id, p.Name), p.Description)
-			}
+			described(fmt.Sprintf("%s: the parameter %s", id, p.Name), p.Description)
 		}
 		if s := op.jsonBody(); s != nil {
 			example, err := json.Marshal(op.RequestBody.Content["application/json"].Example)

@@ -295,6 +295,11 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		d.log.Warn("this copy of a state folder has an id of its own from now on; the processes in its records are gone", "home", d.paths.State)
 	}
 
+	// Whoever has ended while there was no daemon has nothing when this one answers.
+	if err := leases.RecuperateOnce(ctx); err != nil {
+		d.log.Warn("leases whose holders are gone cannot be recuperated yet", "error", err)
+	}
+
 	if err := failpoint.Fail("serve/adopted"); err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ const (
 	// Conflict does not apply the batch and answers a ConflictError with the
 	// key of its first condition, or of its first operation if it has none.
 	Conflict
+
+	// NoSpace does not apply the batch and answers ErrNoSpace.
+	NoSpace
 )
 
 // ErrStopped is what a store answers after StopAfter. It is ErrClosed.
@@ -159,6 +162,8 @@ func (f *Faulty) Commit(ctx context.Context, batch store.Batch) (store.Revision,
 		return 0, store.ErrUnknown
 	case UnknownLost:
 		return 0, store.ErrUnknown
+	case NoSpace:
+		return 0, store.ErrNoSpace
 	case Conflict:
 		switch {
 		case len(batch.Conditions) > 0:

@@ -1,0 +1,3 @@
+module berth/tools/etcd
+
+go 1.26.0

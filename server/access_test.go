@@ -43,6 +43,8 @@ var needs = map[string]access.Role{
 	"exec-processes": access.Exec, "kill-processes": access.Exec, "restart-processes": access.Exec, "reload-processes": access.Exec,
 	"deploy-exec": access.Exec, "undeploy-execs": access.Exec, "enable-execs": access.Exec,
 
+	"list-quotas": access.Read, "set-quota": access.Admin, "delete-quota": access.Admin,
+
 	"stop-daemon": access.Admin, "accept-damage": access.Admin, "fix-kernel": access.Admin,
 	"add-ranges": access.Admin, "update-range": access.Admin, "delete-ranges": access.Admin, "archive-ranges": access.Admin, "restore-ranges": access.Admin,
 	"export-properties": access.Admin, "add-properties": access.Admin, "delete-properties": access.Admin,

@@ -34,6 +34,7 @@ type Leases interface {
 	Release(ctx context.Context, id lease.ID, generation int64) error
 	Lease(id lease.ID) (lease.Lease, error)
 	Leases() []lease.Lease
+	ByOwner(name string) []lease.Lease
 	Port(protocol lease.Protocol, port int) lease.PortStatus
 }
 
@@ -109,6 +110,7 @@ func (s *Server) routes() *http.ServeMux {
 	s.routeEvents(routes)
 	s.routeDiagnoses(routes)
 	s.routeTokens(routes)
+	s.routeQuotas(routes)
 	s.routeAudit(routes)
 	s.routeKernel(routes)
 	s.routePorts(routes)

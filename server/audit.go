@@ -210,6 +210,8 @@ func about(body any) string {
 		return processIDs(b.Processes)
 	case api.Reloaded:
 		return processIDs(b.Processes)
+	case api.SetQuota:
+		return fmt.Sprintf("max=%d", b.Max)
 	case api.AddToken:
 		return fmt.Sprintf("token %s role=%s", b.Name, b.Role)
 	}

@@ -347,6 +347,19 @@ var described = map[string]description{
 		noun: "access", means: "the tokens that are gone", codes: []api.Code{api.CodeTokenNotFound, api.CodeUnsupported}, answer: api.DeletedTokens{Deleted: []api.Token{exampleToken}},
 		text: "Streams that were opened with one end as well.",
 	},
+	"list-quotas": {
+		noun: "access", means: "the quotas, by owner", answer: []api.Quota{{Owner: "ci", Max: 10, Have: 2}}, codes: []api.Code{api.CodeUnsupported},
+	},
+	"set-quota": {
+		noun: "access", means: "the quota", codes: []api.Code{api.CodeUnsupported},
+		text:    "Leases that the owner has already stay, also where they are more.",
+		request: api.SetQuota{Max: 10},
+		answer:  api.Quota{Owner: "ci", Max: 10, Have: 2},
+	},
+	"delete-quota": {
+		noun: "access", codes: []api.Code{api.CodeUnsupported},
+		text: "The quota of * counts for the owner then, if there is one.",
+	},
 	"get-whoami": {
 		noun: "access", means: "the caller", answer: api.Whoami{Token: "ci", Address: "192.0.2.7", Role: api.RoleLease, Owner: "ci"},
 		text: "By the token that was shown, else by the process at the other end of the socket.",

@@ -37,6 +37,7 @@ var (
 	errStopping    = errors.New("the daemon is about to end: send the request again, which starts it anew")
 	errUninspected = fmt.Errorf("%w: this daemon's store does not tell how it is", launcher.ErrUnsupported)
 	errUnaudited   = fmt.Errorf("%w: this daemon keeps no audit", launcher.ErrUnsupported)
+	errNoQuotas    = fmt.Errorf("%w: this daemon keeps no quotas", launcher.ErrUnsupported)
 	errNoTokens    = fmt.Errorf("%w: this daemon keeps no tokens", launcher.ErrUnsupported)
 	errNoKernel    = fmt.Errorf("%w: the kernel's settings of ports cannot be read; the daemon's log says why", launcher.ErrUnsupported)
 	errPanic       = errors.New("the daemon made a mistake: its log says which")

@@ -147,6 +147,16 @@ func (f *fakeLeases) Lease(id lease.ID) (lease.Lease, error) {
 
 func (f *fakeLeases) Leases() []lease.Lease { return f.leases }
 
+func (f *fakeLeases) ByOwner(name string) []lease.Lease {
+	var found []lease.Lease
+	for _, l := range f.leases {
+		if l.Holder.Owner == name {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
 // fakeProcesses holds processes and their outputs in dir.
 type fakeProcesses struct {
 	dir           string

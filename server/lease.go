@@ -104,7 +104,11 @@ func (s *Server) acquire(ctx context.Context, in api.AcquireLeases, q *keyed) ([
 			return q.record(keyNote{Answer: answer})
 		}
 	}
-	leases, err := s.opts.Leases.AcquireWith(ctx, extra, requests...)
+	var leases []lease.Lease
+	err = s.withinQuota(ctx, owner, requests, func() (err error) {
+		leases, err = s.opts.Leases.AcquireWith(ctx, extra, requests...)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -75,12 +75,16 @@ func newRigOn(tb testing.TB, more []net.Listener, share func(*shared), changes .
 	if err != nil {
 		tb.Fatal(err)
 	}
+	quotas, err := access.OpenQuotas(ctx, kept, quiet)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	audits, err := audit.Open(dir, audit.Options{Logger: quiet})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	opts := server.Options{
-		Tokens: tokens, Audit: audits,
+		Tokens: tokens, Quotas: quotas, Audit: audits,
 		Leases: r.leases, Processes: r.processes, Settings: settings, Keys: kept, Home: dir, Socket: r.socket, Version: "v1", Stop: cancel,
 		Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}

@@ -42,6 +42,7 @@ type commands struct {
 	Events   eventsCommand   `cmd:"" help:"show what has happened, and what happens"`
 	Status   statusCommand   `cmd:"" help:"show how things are, on one screen"`
 	Token    tokenCommands   `cmd:"" help:"tokens, by which callers are known"`
+	Quota    quotaCommands   `cmd:"" help:"how many leases owners may have"`
 	Audit    auditCommand    `cmd:"" help:"show who has changed what"`
 	Script   scriptCommand   `cmd:"" help:"run commands from a file"`
 	Doctor   doctorCommand   `cmd:"" help:"show how disk and store are"`

@@ -45,7 +45,7 @@ func (tokenAddCommand) page() page {
 	return page{
 		long: `Makes a token and prints it: 256 random bits behind "berth_". It is shown this once; the daemon keeps a hash of it. With -f it goes into a file, mode 0600, which BERTH_TOKEN_FILE can name.
 
-The leases that are acquired with it are those of its owner, and only those can be renewed and released with it, unless its role is admin. Several tokens may have one owner. With -quota an acquire is refused by which the owner would have more leases than that.
+The leases that are acquired with it are those of its owner, and only those can be renewed and released with it, unless its role is admin. Several tokens may have one owner. With -quota an acquire is refused by which the owner would have more leases than that; berth quota sets it for an owner however it calls.
 
 With the role exec commands can be run as the user of the daemon: give it to whom you would give a shell of that user.`,
 		examples: []example{

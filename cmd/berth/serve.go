@@ -268,6 +268,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	quotas, err := access.OpenQuotas(ctx, st, d.log)
+	if err != nil {
+		return err
+	}
 	var cgroups *cgroup.Parent
 	if d.cgroups {
 		if cgroups, err = cgroup.Open(id); err != nil {
@@ -316,7 +320,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	defer stop()
 	api := server.New(server.Options{
 		Leases: leases, Processes: processes, Settings: settings, Store: st, Kernel: d.kernel, Keys: st, Events: events, Home: d.paths.State, Socket: d.paths.Socket,
-		Tokens: tokens, Audit: audits, Address: addressOf(remote), Version: buildVersion(), Stop: stop, Logger: d.log,
+		Tokens: tokens, Quotas: quotas, Audit: audits, Address: addressOf(remote), Version: buildVersion(), Stop: stop, Logger: d.log,
 	})
 
 	// The first part that ends ends all.

@@ -188,7 +188,12 @@ func about(body any) string {
 	case api.DeployedExec:
 		return "exec " + b.Name
 	case api.AcquireLeases:
-		return named("range", b.Ranges, func(name string) string { return name })
+		ranges := named("range", b.Ranges, func(name string) string { return name })
+		owner := ""
+		if b.Owner != "" {
+			owner = "owner=" + b.Owner
+		}
+		return strings.Join(strings.Fields(ranges+" "+named("port", b.Ports, wanted)+" "+owner), " ")
 	case []api.Lease:
 		return named("lease", b, func(l api.Lease) string { return fmt.Sprintf("%s (%s %d)", l.ID, l.Protocol, l.Port) })
 	case api.Deployed:
@@ -216,6 +221,21 @@ func about(body any) string {
 		return fmt.Sprintf("token %s role=%s", b.Name, b.Role)
 	}
 	return ""
+}
+
+// wanted words what ports are asked for.
+func wanted(p api.PortRequest) string {
+	text := p.Range
+	switch {
+	case p.Port != 0:
+		text += fmt.Sprintf(" %d", p.Port)
+	case p.Min != 0:
+		text += fmt.Sprintf(" %d-%d", p.Min, p.Max)
+	}
+	if p.Count > 1 {
+		text += fmt.Sprintf(" count=%d", p.Count)
+	}
+	return strings.TrimSpace(p.Protocol + " " + strings.TrimSpace(text))
 }
 
 // mostNamed is how many things of a list are named.

@@ -72,11 +72,8 @@ func newHost(t *testing.T, berth string) *host {
 	return h
 }
 
-// exec runs a command of berth.
-func (h *host) exec(ctx context.Context, variable string, args ...string) (out []byte, message string, code int) {
-	h.t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+// command is a command of berth, not started yet.
+func (h *host) command(ctx context.Context, variable string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, h.berth, args...)
 	for _, pair := range os.Environ() {
 		if !strings.HasPrefix(pair, "BERTH_") {
@@ -84,6 +81,15 @@ func (h *host) exec(ctx context.Context, variable string, args ...string) (out [
 		}
 	}
 	cmd.Env = append(cmd.Env, "BERTH_HOME="+h.home, variable)
+	return cmd
+}
+
+// exec runs a command of berth.
+func (h *host) exec(ctx context.Context, variable string, args ...string) (out []byte, message string, code int) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	cmd := h.command(ctx, variable, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()

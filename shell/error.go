@@ -39,6 +39,9 @@ func (e *UsageError) Is(target error) bool {
 
 // exitCode is the exit code that an error stands for.
 func exitCode(err error) int {
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
 	switch {
 	case err == nil:
 		return ExitDone
@@ -75,3 +78,21 @@ type notThereError struct{ err error }
 func (e *notThereError) Error() string        { return e.err.Error() }
 func (e *notThereError) Unwrap() error        { return e.err }
 func (e *notThereError) Is(target error) bool { return target == errNotThere }
+
+// exitError ends the program with the exit code of a command that it ran, or
+// could not run.
+type exitError struct {
+	code int
+	text string
+	told bool // the command ran, and has told what is to be told
+}
+
+func (e *exitError) Error() string { return e.text }
+
+// isTold reports whether nothing is left to tell of an error. In a script there
+// is: the line.
+func isTold(err error) bool {
+	e, ok := errors.AsType[*exitError](err)
+	_, ofLine := errors.AsType[*LineError](err)
+	return ok && e.told && !ofLine
+}

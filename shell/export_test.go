@@ -1,7 +1,10 @@
 package shell
 
 import (
+	"io"
+	"os"
 	"strings"
+	"sync"
 
 	"github.com/alecthomas/kong"
 )
@@ -52,4 +55,27 @@ func Described() []Description {
 func (s *Shell) Parses(words []string) error {
 	_, err := parse(words)
 	return err
+}
+
+// Relay shows what comes out of a pipe, each line with something before it.
+func Relay(to io.Writer, before string, from *os.File) {
+	(&relay{lock: new(sync.Mutex), to: to, before: before}).copy(from)
+}
+
+// EndRelay has a relay end once what is in its pipe was shown.
+func EndRelay(from *os.File) { endRelay(from) }
+
+// Order is an order as a child gets it.
+func Order(path string, args, env []string) []byte { return order{path, args, env}.bytes() }
+
+// ParseOrder reads an order.
+func ParseOrder(text []byte) (path string, args, env []string, ok bool) {
+	o, ok := parseOrder(text)
+	return o.path, o.args, o.env, ok
+}
+
+// FindProgram finds a program; code is the exit code where it cannot be run.
+func FindProgram(name, path string) (found string, code int) {
+	found, err := findProgram(name, path)
+	return found, exitCode(err)
 }

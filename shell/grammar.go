@@ -16,7 +16,7 @@ import (
 // options. Beside kong's own tags these are read: bare, the value of an option
 // whose value may be left out, a number, or with word any word without a dash
 // before it; pattern, that * is any run of characters;
-// needed, that the option must be given; complete, what the prompt proposes.
+// needed, that the option must be given; behind, that words stand behind --; complete, what the prompt proposes.
 type commands struct {
 	Globals globals `embed:""`
 
@@ -31,6 +31,7 @@ type commands struct {
 	Ls       lsCommand       `cmd:"" help:"list distributions"`
 	Exec     execCommand     `cmd:"" help:"start processes"`
 	Start    startCommand    `cmd:"" help:"start a command in the background, or an app file"`
+	Run      runCommand      `cmd:"" help:"run a command in the foreground, with its ports"`
 	Ps       psCommand       `cmd:"" help:"list processes"`
 	Info     infoCommand     `cmd:"" help:"show all of a process"`
 	Kill     killCommand     `cmd:"" help:"stop processes"`
@@ -257,6 +258,7 @@ func tableOf(node *kong.Node, inherited []*option) *command {
 	for _, arg := range node.Positional {
 		c.words = strings.ToUpper(arg.Name)
 		c.verbatim = c.verbatim || arg.Tag.Has("verbatim")
+		c.behind = c.behind || arg.Tag.Has("behind")
 		if arg.Required {
 			c.least++
 		}

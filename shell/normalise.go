@@ -45,6 +45,7 @@ type command struct {
 	least, most int
 	words       string // what they are called
 	verbatim    bool   // words that look like options are words
+	behind      bool   // words stand behind --
 }
 
 // Line is a command line in its one form.
@@ -186,6 +187,9 @@ func (n *normaliser) step(cmd *command) error {
 		if cmd.verbatim {
 			return n.word(cmd, n.words...)
 		}
+		if cmd.behind {
+			return n.fail(quote(word) + " stands before --: the " + strings.ToLower(cmd.words) + " goes behind it")
+		}
 		rest := n.words[1:]
 		if err := n.word(cmd, word); err != nil {
 			return err
@@ -202,6 +206,9 @@ func (n *normaliser) step(cmd *command) error {
 		text := "unknown option " + word
 		if near := nearest(name, cmd.optionNames()); near != "" {
 			text += ", did you mean -" + near + "?"
+		}
+		if cmd.behind {
+			text += "; the " + strings.ToLower(cmd.words) + " and its options go behind --"
 		}
 		return n.fail(text)
 	}

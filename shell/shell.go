@@ -44,6 +44,10 @@ type Options struct {
 	// that this program has no daemon in it.
 	Serve func(ctx context.Context, o ServeOptions) error
 
+	// Replace makes this process another program, as syscall.Exec does, for the
+	// command run. Nil says that this program runs no commands in the foreground.
+	Replace func(path string, args, env []string) error
+
 	// Dir is the folder from which files are named; empty is the working one.
 	Dir string
 
@@ -143,6 +147,10 @@ func (s *Shell) Run(ctx context.Context, args []string) int {
 		s.proposals(ctx, args[1:])
 		_ = s.out.Flush()
 		return ExitDone
+	case len(args) == 1 && args[0] == heldBack:
+		return s.beHeldBack()
+	case len(args) == 1 && args[0] == waking:
+		return s.wakeDaemon(ctx)
 	case len(args) > 0:
 		err = s.interruptible(ctx, args, func(ctx context.Context) error { return s.Exec(ctx, args) })
 	case s.opts.IsTerminal(s.opts.In):
@@ -163,9 +171,10 @@ func (s *Shell) Exec(ctx context.Context, args []string) error {
 	return err
 }
 
-// interruptible runs work that Ctrl-C cancels. Serving has its own way with signals.
+// interruptible runs work that Ctrl-C cancels, unless this program was started
+// so that it ignores it. Serving, and running a command in the foreground, have their own way with signals.
 func (s *Shell) interruptible(ctx context.Context, args []string, work func(context.Context) error) error {
-	if len(args) > 0 && args[0] == "serve" {
+	if len(args) > 0 && (args[0] == "serve" || args[0] == "run") || signal.Ignored(os.Interrupt) {
 		return work(ctx)
 	}
 	inner, stop := signal.NotifyContext(ctx, os.Interrupt)
@@ -183,7 +192,7 @@ func (s *Shell) report(err error) int {
 		err = flush
 	}
 	code := exitCode(err)
-	if code != ExitDone && code != ExitSignal && code != ExitPipe {
+	if code != ExitDone && code != ExitSignal && code != ExitPipe && !isTold(err) {
 		fmt.Fprintf(s.err, "berth: %s\n", oneLine(err.Error()))
 	}
 	return code

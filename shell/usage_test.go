@@ -13,7 +13,7 @@ func TestNewcomers(t *testing.T) {
 		"port list":    "port: unknown command `list`, did you mean ls?",
 		"port rm":      "did you mean del?",
 		"remove x":     "did you mean undeploy?",
-		"run demo":     "did you mean exec?",
+		"run demo":     "run: `demo` stands before --: the command goes behind it; try berth run --help",
 		"version":      "did you mean ver?",
 		"pause x":      "pause: SECONDS: `x` is not a number of seconds",
 		"completion x": "completion: SHELL: `x` is not bash, zsh or fish",

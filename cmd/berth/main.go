@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"berth/client"
 	"berth/home"
@@ -32,6 +33,7 @@ func run(ctx context.Context, args []string) int {
 	return shell.New(shell.Options{
 		Client:  c,
 		Version: buildVersion(),
+		Replace: syscall.Exec,
 		History: filepath.Join(paths.State, "history"),
 		Serve:   func(ctx context.Context, o shell.ServeOptions) error { return serve(ctx, paths, o) },
 	}).Run(ctx, args)

@@ -46,6 +46,7 @@ var measures = []measure{
 	adopted,
 	racer,
 	histories,
+	clients,
 	sequences,
 	reuse,
 	growth,

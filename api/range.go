@@ -20,6 +20,8 @@ type Range struct {
 	Policy    string `json:"policy,omitempty" doc:"how a port is picked where any will do: lowest (the default), next (the one after the port leased last) or random" enum:"lowest,next,random"`
 	Static    int    `json:"static,omitempty" doc:"how many of its ports, the lowest, are kept for pinned leases: leased only to who asks for them by number"`
 	Ephemeral bool   `json:"ephemeral,omitempty" doc:"it has no ports of its own: the system chooses each, of those that lie in no range"`
+
+	Description string `json:"description,omitempty" doc:"for people, at most 1,024 characters"`
 }
 
 // AddedRange is a range that was added.

@@ -3,6 +3,7 @@ package lease
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Protocol is a transport protocol that ports belong to. A TCP port and the
@@ -57,6 +58,9 @@ const (
 
 	// MaxName is the most characters in the name of a range or an archive.
 	MaxName = 64
+
+	// MaxDescription is the most characters in the description of a range.
+	MaxDescription = 1024
 )
 
 // Range is a named, inclusive interval of ports of one protocol and scope, or,
@@ -80,9 +84,12 @@ type Range struct {
 	// Ephemeral says that the range has no ports of its own: the system chooses
 	// each, of those that lie in no range. Its scope is HostScope.
 	Ephemeral bool
+
+	// Description is for people, and may be empty.
+	Description string
 }
 
-// Validate checks name, ports, protocol, scope, policy and static ports. What is
+// Validate checks name, ports, protocol, scope, policy, static ports and description. What is
 // wrong is ErrRangeInvalid.
 func (r Range) Validate() error {
 	if err := validName("range", r.Name); err != nil {
@@ -93,6 +100,9 @@ func (r Range) Validate() error {
 	}
 	if _, err := ParseScope(string(r.Scope)); err != nil {
 		return stated(ErrRangeInvalid, "range %q: %v", r.Name, err)
+	}
+	if n := utf8.RuneCountInString(r.Description); n > MaxDescription {
+		return stated(ErrRangeInvalid, "range %q: its description has %s characters, at most %s are allowed", r.Name, thousands(n), thousands(MaxDescription))
 	}
 	if r.Ephemeral {
 		return r.validateEphemeral()

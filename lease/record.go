@@ -276,6 +276,8 @@ type rangeRecord struct {
 	Policy    Policy `json:"policy,omitempty"`
 	Static    int    `json:"static,omitempty"`
 	Ephemeral bool   `json:"ephemeral,omitempty"`
+
+	Description string `json:"description,omitempty"`
 }
 
 func (r Range) record() []byte {

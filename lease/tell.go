@@ -16,6 +16,8 @@ func (m *Manager) tellRanges(current, next map[string]Range, changed []string) {
 			m.events.Add("range", "deleted", name, "range "+name+" was deleted")
 		case !was:
 			m.events.Add("range", "added", name, "range "+name+" "+now.terms()+" was added")
+		case now.terms() == old.terms():
+			m.events.Add("range", "changed", name, "range "+name+" was changed")
 		default:
 			m.events.Add("range", "changed", name, "range "+name+" is "+now.terms()+" now, and was "+old.terms())
 		}

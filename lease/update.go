@@ -17,6 +17,9 @@ type UpdateOptions struct {
 	// leaves it. What is leased of them stays leased.
 	Static *int
 
+	// Description is the new one; nil leaves it.
+	Description *string
+
 	// Force allows ports that are leased to fall out of the range. The leases
 	// live on until they end.
 	Force bool
@@ -31,7 +34,7 @@ type UpdatedRange struct {
 	Outside []ActivePort
 }
 
-// UpdateRange changes the bounds, the policy or the static ports of a range and
+// UpdateRange changes bounds, policy, static ports or description of a range and
 // returns when that is durable.
 // Leases keep their ports, and ports that come to the range can be leased at
 // once; what is leased of them is shown as active.
@@ -61,6 +64,9 @@ func (m *Manager) UpdateRange(ctx context.Context, name string, o UpdateOptions)
 		}
 		if o.Static != nil {
 			u.Range.Static = *o.Static
+		}
+		if o.Description != nil {
+			u.Range.Description = *o.Description
 		}
 		if err := u.Range.Validate(); err != nil {
 			return nil, err

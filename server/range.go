@@ -144,14 +144,14 @@ func rangeOf(r api.Range) (lease.Range, error) {
 	}
 	return lease.Range{
 		Name: r.Name, Min: r.Min, Max: r.Max, Protocol: protocol, Scope: scope,
-		Policy: policy, Static: r.Static, Ephemeral: r.Ephemeral,
+		Policy: policy, Static: r.Static, Ephemeral: r.Ephemeral, Description: r.Description,
 	}, nil
 }
 
 func apiRange(r lease.Range) api.Range {
 	return api.Range{
 		Name: r.Name, Min: r.Min, Max: r.Max, Protocol: string(r.Protocol), Scope: string(r.Scope),
-		Policy: string(r.Policy), Static: r.Static, Ephemeral: r.Ephemeral,
+		Policy: string(r.Policy), Static: r.Static, Ephemeral: r.Ephemeral, Description: r.Description,
 	}
 }
 

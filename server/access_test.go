@@ -37,7 +37,7 @@ var needs = map[string]access.Role{
 	"get-process": access.Read, "get-process-info": access.Read, "get-output": access.Read, "stream-events": access.Read,
 	"diagnose-processes": access.Read, "list-properties": access.Read, "list-tags": access.Read, "list-execs": access.Read,
 
-	"acquire-leases": access.Lease, "renew-lease": access.Lease, "release-lease": access.Lease,
+	"acquire-leases": access.Lease, "renew-lease": access.Lease, "release-lease": access.Lease, "release-leases": access.Lease,
 
 	"deploy-distribution": access.Exec, "undeploy-distributions": access.Exec, "deploy-archive": access.Exec,
 	"exec-processes": access.Exec, "kill-processes": access.Exec, "restart-processes": access.Exec, "reload-processes": access.Exec,
@@ -116,6 +116,7 @@ func operations(t *testing.T, r *rig) []call {
 	if len(calls) != len(needs) {
 		t.Errorf("%d operations were found, %d are in the table", len(calls), len(needs))
 	}
+	calls = append(calls, portmasterCalls()...)
 	slices.SortFunc(calls, func(a, b call) int { return strings.Compare(a.Operation, b.Operation) })
 	return calls
 }
@@ -341,7 +342,10 @@ func TestAccessMatrix(t *testing.T) {
 		t.Run(caller.name, func(t *testing.T) {
 			stops, leased := a.stops.Load(), acquired.Load()
 			for _, got := range caller.ask(t) {
-				need := needs[got.Operation]
+				need, ok := needs[got.Operation]
+				if !ok {
+					need = portmasterNeeds[got.Operation]
+				}
 				refused := got.Status == 401 || got.Status == 403
 				switch {
 				case caller.role == unanswered:

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -31,6 +32,8 @@ type Leases interface {
 	UnarchiveWith(ctx context.Context, rev string, extra store.Batch) ([]lease.Range, error)
 	AcquireWith(ctx context.Context, extra func([]lease.Lease) store.Batch, requests ...lease.Request) ([]lease.Lease, error)
 	Renew(ctx context.Context, id lease.ID, generation int64, ttl time.Duration) (lease.Lease, error)
+	Pass(ctx context.Context, id lease.ID, generation int64, to lease.Holder, extra store.Batch) (lease.Lease, error)
+	Recuperate(ctx context.Context, ids []lease.ID, extra store.Batch) error
 	Release(ctx context.Context, id lease.ID, generation int64) error
 	Lease(id lease.ID) (lease.Lease, error)
 	Leases() []lease.Lease
@@ -104,6 +107,7 @@ func (s *Server) routes() *http.ServeMux {
 	s.routeExecConfigs(routes)
 	s.routeArchives(routes)
 	s.routeLeases(routes)
+	s.routeOwners(routes)
 	s.routeDistributions(routes)
 	s.routeProcesses(routes)
 	s.routeOutput(routes)
@@ -116,6 +120,7 @@ func (s *Server) routes() *http.ServeMux {
 	s.routePorts(routes)
 
 	s.documentRoutes(mux, routes)
+	s.offers.Routes(mux)
 	s.grant("/", "unknown", access.None)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.unknown(mux, w, r) })
 	return mux
@@ -124,6 +129,12 @@ func (s *Server) routes() *http.ServeMux {
 // unknown answers what no route takes: a path that is not there, or a method
 // that a path does not have.
 func (s *Server) unknown(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	if plain := strings.TrimRight(r.URL.Path, "/"); plain != "" && plain != r.URL.Path {
+		if _, pattern := mux.Handler(&http.Request{Method: r.Method, URL: &url.URL{Path: plain}, Host: r.Host}); pattern != "/" && pattern != "" {
+			writeProblem(w, newProblem(http.StatusNotFound, api.CodeInvalid, "no route "+r.URL.Path+": leave out the slash at its end"))
+			return
+		}
+	}
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}

@@ -19,6 +19,7 @@ import (
 	"berth/access"
 	"berth/api"
 	"berth/audit"
+	"berth/server/portmaster"
 )
 
 const (
@@ -217,6 +218,12 @@ func about(body any) string {
 		return processIDs(b.Processes)
 	case api.SetQuota:
 		return fmt.Sprintf("max=%d", b.Max)
+	case portmaster.Service:
+		return fmt.Sprintf("range %s %d-%d", b.Name, b.Start, b.End)
+	case portmaster.Offer:
+		return fmt.Sprintf("%.64q port=%d", b.Name, b.Port)
+	case portmaster.Port:
+		return fmt.Sprintf("%.64q port=%d", b.Name, b.Port)
 	case api.AddToken:
 		return fmt.Sprintf("token %s role=%s", b.Name, b.Role)
 	}

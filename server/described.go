@@ -165,6 +165,12 @@ var described = map[string]description{
 		codes:   []api.Code{api.CodeLeaseNotFound, api.CodeLeaseChanged},
 		request: api.RenewLease{TTL: "30s", Generation: 1}, answer: exampleLease,
 	},
+	"release-leases": {
+		noun: "leases", means: "the leases that are gone, in the order of their ports",
+		text:   "What processes of the launcher hold is not among them: killing those ends it. None is an empty list. With an idempotency key it is done once, and answered with what was released then.",
+		codes:  []api.Code{api.CodeKeyReused, api.CodeLeaseNotFound, api.CodeLeaseChanged},
+		answer: []api.Lease{exampleLease},
+	},
 	"release-lease": {
 		noun:  "leases",
 		text:  "Its port can be leased again at once. A generation that is given has to be the lease's.",

@@ -29,7 +29,9 @@ It answers on a unix socket. Bodies are JSON in UTF-8, a name once in an object,
 
 What fails is answered with problem details (RFC 9457) that have a stable ` + "`code`" + `, and has changed nothing unless its operation says so. A path that no operation has is 404 with the code ` + "`invalid`" + `, a method that a path does not have 405 with the header field Allow. Each GET can be a HEAD.
 
-Lists that can be long take ` + "`limit`" + ` and ` + "`after`" + `. A list that was cut short has a header field Link with the address of what follows (RFC 8288, rel="next").`
+Lists that can be long take ` + "`limit`" + ` and ` + "`after`" + `. A list that was cut short has a header field Link with the address of what follows (RFC 8288, rel="next").
+
+The calls of django-portmaster, below ` + "`/v1/services`" + `, are not in this document: they are described in docs/portmaster.md.`
 
 // nouns are the tags of the operations, in the order in which the reference
 // has them.

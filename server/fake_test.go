@@ -157,6 +157,14 @@ func (f *fakeLeases) ByOwner(name string) []lease.Lease {
 	return found
 }
 
+func (f *fakeLeases) Pass(_ context.Context, id lease.ID, _ int64, to lease.Holder, _ store.Batch) (lease.Lease, error) {
+	l, err := f.Lease(id)
+	l.Holder = to
+	return l, err
+}
+
+func (f *fakeLeases) Recuperate(context.Context, []lease.ID, store.Batch) error { return nil }
+
 // fakeProcesses holds processes and their outputs in dir.
 type fakeProcesses struct {
 	dir           string

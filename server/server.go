@@ -16,6 +16,7 @@ import (
 	"berth/access"
 	"berth/audit"
 	"berth/event"
+	"berth/server/portmaster"
 	"berth/store"
 )
 
@@ -52,8 +53,9 @@ type Options struct {
 	// Kernel tells of the kernel's settings of ports; nil says nothing of them.
 	Kernel Kernel
 
-	// Keys keeps the idempotency keys, below idempotency/. It is the store of
-	// Leases and Processes, who commit them with their own records.
+	// Keys keeps the idempotency keys, below idempotency/, and what is noted of
+	// offers, below offers/. It is the store of Leases and Processes, who commit
+	// both with their own records.
 	Keys store.Store
 
 	// Events has what happens; nil is a log of which nobody tells.
@@ -70,6 +72,11 @@ type Options struct {
 	// TokenPause is how long the answer to a token that is none takes, so that
 	// nobody tries many; 0 means 200 ms, below 0 none.
 	TokenPause time.Duration
+
+	// OfferTTL is how long an offer of django-portmaster's calls can be accepted; 0
+	// means half an hour. Now is the clock that the leases have; nil means time.Now.
+	OfferTTL time.Duration
+	Now      func() time.Time
 
 	// Home is the state folder. Uploads are spooled into its folder "spool".
 	Home string
@@ -108,6 +115,7 @@ type Server struct {
 	grants  map[string]grant // by the pattern of the route
 	refused refusals
 	keys    *keys
+	offers  *portmaster.Adapter
 	conns   *connections
 
 	// stopping is closed when the server is asked to stop: streams end, and
@@ -154,6 +162,7 @@ func New(opts Options) *Server {
 	}
 	s.lasting, s.endWork = context.WithCancelCause(noContext)
 	s.keys = newKeys(opts.Keys, time.Now, s.log)
+	s.offers = portmaster.New(s.portmaster())
 	s.conns = &connections{most: opts.MaxConnections, open: make(map[net.Conn]int64)}
 	s.handler = s.guard(strict(s.permit(s.routes())))
 	return s
@@ -173,12 +182,13 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	if err := os.RemoveAll(s.spoolDir()); err != nil {
 		return errors.Join(fmt.Errorf("clear the folder of uploads: %w", err), closeAll(listeners))
 	}
-	if err := s.keys.load(ctx); err != nil {
+	if err := errors.Join(s.keys.load(ctx), s.offers.Load(ctx)); err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
 	sweepCtx, endSweep := context.WithCancel(ctx)
 	var sweeper sync.WaitGroup
 	sweeper.Go(func() { s.keys.run(sweepCtx) })
+	sweeper.Go(func() { s.offers.Run(sweepCtx) })
 	defer sweeper.Wait()
 	defer endSweep()
 	srv := &http.Server{
@@ -260,7 +270,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 				// huma panics where it cannot write to a client that has gone away.
 				panic(http.ErrAbortHandler)
 			}
-			s.log.Error("a request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+			s.log.Error("a request panicked", "method", r.Method, "path", r.Pattern, "panic", p, "stack", string(debug.Stack()))
 			if rec.wrote {
 				panic(http.ErrAbortHandler)
 			}

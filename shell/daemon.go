@@ -28,6 +28,10 @@ type ServeOptions struct {
 	// Listen is the TCP address on which the daemon answers too, with the
 	// certificate and the key of TLSCert and TLSKey.
 	Listen, TLSCert, TLSKey string
+
+	// OfferTTL is how long an offer of django-portmaster's calls can be accepted;
+	// 0 where nothing is said.
+	OfferTTL time.Duration
 }
 
 type serveCommand struct {
@@ -41,6 +45,7 @@ type serveCommand struct {
 	Cgroups   bool       `help:"start each process in a cgroup of its own, so that kill reaches all that comes from it"`
 	LogSize   *byteCount `placeholder:"SIZE" help:"how long the output of a process gets before it becomes an old file: 10M if left out, 0 for no limit"`
 	LogFiles  *fileCount `placeholder:"N" help:"how many old files of a process' output are kept: 5 if left out"`
+	OfferTTL  offerTTL   `name:"offer-ttl" placeholder:"TIME" help:"how long an offer of django-portmaster's calls can be accepted: 30m if left out"`
 	AdoptCopy bool       `help:"where the state folder is a copy: take the place of the original, which is gone"`
 }
 
@@ -58,12 +63,15 @@ With -listen HOST:PORT the daemon also answers over TCP, with TLS 1.3 only. Call
 
 BERTH_SOCKET_GROUP, BERTH_SOCKET_ROLE, BERTH_SOCKET_ALLOW, BERTH_LISTEN, BERTH_TLS_CERT and BERTH_TLS_KEY in the environment of who starts the daemon mean the same.
 
+An offer that was made by the calls of django-portmaster (/v1/services) runs out after 30 minutes, or what -offer-ttl says (90s, 10m, 2h), or BERTH_OFFER_TTL in the environment of who starts the daemon. It is for offers that are made from then on.
+
 A state folder that was copied, or restored from a backup, is not the one that its processes were started for. While one of them runs it is refused, unless -adopt-copy says that the original is gone for good: the processes are taken over then. While none runs it is served as a folder of its own.`,
 		examples: []example{
 			{"serve", "run the daemon, as a service manager does"},
 			{"serve -cgroups", "have kill reach children that left the process group, too"},
 			{"serve -socket-group dev -socket-role lease", "let the members of the group dev lease ports"},
 			{"serve -listen :8443 -tls-cert berth.crt -tls-key berth.key", "answer over the network to those who have a token"},
+			{"serve -offer-ttl 10m", "have offers run out sooner"},
 			{"serve -adopt-copy", "go on with a folder that was moved to another disk by copying"},
 		},
 	}
@@ -79,7 +87,7 @@ func (c *serveCommand) run(ctx context.Context, s *Shell) error {
 	return s.opts.Serve(ctx, ServeOptions{
 		AdoptCopy: c.AdoptCopy, Cgroups: c.Cgroups, LogSize: (*int64)(c.LogSize), LogFiles: (*int64)(c.LogFiles),
 		SocketGroup: c.SocketGroup, SocketRole: c.SocketRole, SocketAllow: c.SocketAllow,
-		Listen: c.Listen, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
+		Listen: c.Listen, TLSCert: c.TLSCert, TLSKey: c.TLSKey, OfferTTL: time.Duration(c.OfferTTL),
 	})
 }
 

@@ -73,6 +73,11 @@ var inputs = map[string]func(t *testing.T, d *driven) request{
 		d.must(t, "acquire-leases", request{body: fmt.Sprintf(`{"ranges":[%q],"holder":{"kind":"session","ttl":"10m"}}`, d.addRange(t, 1))}, &made)
 		return request{path: "/v1/leases/" + made[0].ID + "/renew", body: fmt.Sprintf(`{"ttl":"20m","generation":%d}`, made[0].Generation)}
 	},
+	"release-leases": func(t *testing.T, d *driven) request {
+		owner := d.name("owner")
+		d.must(t, "acquire-leases", request{body: fmt.Sprintf(`{"ranges":[%q],"owner":%q}`, d.addRange(t, 1), owner)}, nil)
+		return request{query: url.Values{"owner": {owner}}, header: map[string]string{"Idempotency-Key": `"` + d.name("key") + `"`}}
+	},
 	"release-lease": func(t *testing.T, d *driven) request {
 		l := d.acquire(t, d.addRange(t, 1))
 		return request{path: "/v1/leases/" + l.ID, query: url.Values{"generation": {strconv.FormatInt(l.Generation, 10)}}}

@@ -69,7 +69,7 @@ func TestLayers(t *testing.T) {
 		"berth/cmd/berth":        {"berth/shell", "berth/access", "berth/audit", "berth/client", "berth/conf", "berth/event", "berth/home", "berth/server", "berth/launcher", "berth/launcher/cgroup", "berth/launcher/gate", "berth/lease", "berth/proc", "berth/store", "berth/store/badger", "berth/sysctl", "berth/internal/failpoint"},
 		"berth/shell":            {"berth/client", "berth/api", "berth/conf", "berth/descriptor", "berth/httpcheck", "berth/lease", "berth/launcher/cmdline", "berth/proc"},
 		"berth/client":           {"berth/access", "berth/api", "berth/lease", "berth/home", "berth/descriptor"}, // descriptor packs a folder into the archive that is sent
-		"berth/server":           {"berth/access", "berth/api", "berth/audit", "berth/conf", "berth/event", "berth/launcher", "berth/lease", "berth/descriptor", "berth/store", "berth/proc", "berth/sockdiag", "berth/sysctl"},
+		"berth/server":           {"berth/access", "berth/api", "berth/audit", "berth/conf", "berth/event", "berth/launcher", "berth/lease", "berth/descriptor", "berth/store", "berth/proc", "berth/server/portmaster", "berth/sockdiag", "berth/sysctl"},
 		"berth/launcher":         {"berth/event", "berth/lease", "berth/descriptor", "berth/httpcheck", "berth/launcher/cgroup", "berth/launcher/cmdline", "berth/launcher/gate", "berth/proc", "berth/sockdiag", "berth/store", "berth/sysctl", "berth/internal/failpoint"},
 		"berth/launcher/cmdline": {"berth/descriptor"},
 		"berth/conf":             {"berth/descriptor", "berth/launcher/cmdline", "berth/lease", "berth/store"},
@@ -78,6 +78,8 @@ func TestLayers(t *testing.T) {
 		"berth/store":            {"berth/internal/failpoint"},
 		"berth/store/badger":     {"berth/store", "berth/internal/failpoint"},
 		"berth/store/storetest":  {"berth/store"},
+
+		"berth/server/portmaster": {"berth/access", "berth/lease", "berth/store"},
 	}
 	for path, p := range list(t) {
 		// Samples are programs of their own; benchmarks and what breaks things may reach for anything.

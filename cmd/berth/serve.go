@@ -54,6 +54,9 @@ func serve(ctx context.Context, paths home.Paths, o shell.ServeOptions) error {
 	if err := d.setAccess(o, os.Getenv); err != nil {
 		return err
 	}
+	if err := d.setOfferTTL(o); err != nil {
+		return err
+	}
 	return d.run(ctx)
 }
 
@@ -119,6 +122,11 @@ type daemon struct {
 
 	// listen is the TCP address that is answered on too, empty for none.
 	listen, tlsCert, tlsKey string
+
+	// offerTTL is how long an offer can be accepted; 0 for the default. Now is the
+	// clock of the leases; nil is time.Now.
+	offerTTL time.Duration
+	now      func() time.Time
 
 	// boot tells the boot of the host from others.
 	boot func() (string, error)
@@ -251,7 +259,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	events := event.New(event.DefaultKept, time.Now)
-	leases, err := lease.Open(ctx, lease.Options{Store: st, Events: events, Logger: d.log})
+	leases, err := lease.Open(ctx, lease.Options{Store: st, Now: d.now, Events: events, Logger: d.log})
 	if err != nil {
 		return fmt.Errorf("read the leases: %w", err)
 	}
@@ -321,6 +329,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	api := server.New(server.Options{
 		Leases: leases, Processes: processes, Settings: settings, Store: st, Kernel: d.kernel, Keys: st, Events: events, Home: d.paths.State, Socket: d.paths.Socket,
 		Tokens: tokens, Quotas: quotas, Audit: audits, Address: addressOf(remote), Version: buildVersion(), Stop: stop, Logger: d.log,
+		OfferTTL: d.offerTTL, Now: d.now,
 	})
 
 	// The first part that ends ends all.

@@ -86,6 +86,9 @@ type Options struct {
 	Owner func(ctx context.Context) string
 	Owns  func(ctx context.Context, l lease.Lease) error
 
+	// Within acquires for an owner where its quota allows that; nil always does.
+	Within func(ctx context.Context, owner string, requests []lease.Request, acquire func() error) error
+
 	// Note is told of what was changed; nil is nobody.
 	Note func(ctx context.Context, answer any)
 
@@ -126,6 +129,9 @@ func New(opts Options) *Adapter {
 	}
 	if opts.Owns == nil {
 		opts.Owns = func(context.Context, lease.Lease) error { return nil }
+	}
+	if opts.Within == nil {
+		opts.Within = func(_ context.Context, _ string, _ []lease.Request, acquire func() error) error { return acquire() }
 	}
 	if opts.Note == nil {
 		opts.Note = func(context.Context, any) {}

@@ -197,7 +197,12 @@ func (a *Adapter) offer(ctx context.Context, service, name string, try Attempt) 
 		return b
 	}
 	holder := lease.Holder{Kind: lease.Session, Name: name + " (offered)", Owner: a.opts.Owner(ctx), Expires: now.Add(a.opts.TTL)}
-	leases, err := a.opts.Leases.AcquireWith(ctx, extra, lease.Request{Range: service, Protocol: lease.TCP, Holder: holder, Keep: true})
+	requests := []lease.Request{{Range: service, Protocol: lease.TCP, Holder: holder, Keep: true}}
+	var leases []lease.Lease
+	err := a.opts.Within(ctx, holder.Owner, requests, func() (err error) {
+		leases, err = a.opts.Leases.AcquireWith(ctx, extra, requests...)
+		return err
+	})
 	switch {
 	case errors.Is(err, lease.ErrRangeFull):
 		return Offer{}, wrong("port", "Port range has been completely utilized.")

@@ -1,0 +1,4 @@
+import agent
+
+# Allocate 4 more TCP ports for the module that is calling the function
+allocated_ports = agent.allocate_ports(4, "tcp", keep_existing=True)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"berth/client"
 	"berth/descriptor"
 	"berth/launcher/cmdline"
+	"berth/lease"
 )
 
 // The exit codes of a command that could not be run, as shells have them.
@@ -288,11 +290,43 @@ func (t *task) acquire(ctx context.Context, holder string, instance, pid int) ([
 			leases, err = t.s.client.AcquireLeases(client.WithoutStart(ctx), in)
 		}
 	}
+	// A command that has just ended may have its lease for an instant yet: it is
+	// asked again while one has, and once when none has any more.
+	limit := time.Now().Add(comingLimit)
+	for last := false; isLeased(err) && !last; {
+		last = !t.s.isComing(ctx) || time.Now().After(limit)
+		leases, err = t.s.client.AcquireLeases(client.WithoutStart(ctx), in)
+	}
 	if err == nil && len(leases) != len(t.ports)*t.count {
 		t.release(leases)
 		err = fmt.Errorf("%d leases were asked for, and %d answered", len(t.ports)*t.count, len(leases))
 	}
 	return leases, err
+}
+
+// comingLimit is how long a port is waited for whose holder has ended.
+const comingLimit = 2 * time.Second
+
+// isLeased reports whether ports were refused because they are leased.
+func isLeased(err error) bool {
+	return errors.Is(err, lease.ErrRangeFull) || errors.Is(err, lease.ErrAssigned)
+}
+
+// isComing reports whether a lease is held by a process that has ended, so that
+// its port is about to come back, and gives that a moment.
+func (s *Shell) isComing(ctx context.Context) bool {
+	leases, err := s.client.FindLeases(client.WithoutStart(ctx), api.LeaseFilter{Kind: api.HolderProcess})
+	if err != nil || !slices.ContainsFunc(leases, func(l api.Lease) bool {
+		return l.PID > 0 && l.Process == 0 && errors.Is(unix.Kill(l.PID, 0), unix.ESRCH)
+	}) {
+		return false
+	}
+	select {
+	case <-time.After(5 * time.Millisecond):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // releaseLimit is how long giving leases back may take: they would come back by

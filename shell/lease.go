@@ -40,7 +40,7 @@ A holder is a process, until that has ended; a session, until its time to live h
 type leaseAcquireCommand struct {
 	Ports  []string    `arg:"" optional:"" name:"spec" complete:"range" help:"what is wanted: the name of a range, 3000, 3000-3003 for all of these, auto:5000-5100 for one of these, or 0 for any"`
 	Name   string      `short:"n" placeholder:"RANGE" complete:"range" help:"name of the range to lease from"`
-	Count  blockCount   `placeholder:"N" help:"how many contiguous ports; left out, one"`
+	Count  blockCount  `placeholder:"N" help:"how many contiguous ports; left out, one"`
 	Proto  protocol    `placeholder:"PROTOCOL" complete:"protocol" help:"tcp or udp; left out, that of the range, and tcp where there is none"`
 	For    identity    `placeholder:"PID" help:"the process that holds them, one of yours; left out, the calling shell"`
 	TTL    holdTime    `name:"ttl" placeholder:"TIME" help:"hold them for so long, as 30s or 5m, unless they are renewed"`

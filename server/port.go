@@ -32,8 +32,8 @@ func (s *Server) routePorts(routes huma.API) {
 const mostSockets = 64
 
 func (s *Server) getPort(_ context.Context, in *struct {
-	Protocol string `path:"protocol" enum:"tcp,udp"`
-	Port     int    `path:"port" minimum:"1" maximum:"65535"`
+	Protocol string `path:"protocol" enum:"tcp,udp" doc:"of the port"`
+	Port     int    `path:"port" minimum:"1" maximum:"65535" example:"8080" doc:"its number"`
 }) (*reply[api.PortWho], error) {
 	protocol, number := lease.Protocol(in.Protocol), in.Port
 	known := s.opts.Leases.Port(protocol, number)

@@ -56,18 +56,18 @@ type RenewLease struct {
 
 // Lease is one port, mostly of a range, held by a holder.
 type Lease struct {
-	ID         string    `json:"id"`
+	ID         string    `json:"id" doc:"never used again"`
 	Generation int64     `json:"generation" doc:"grows with each change of the lease"`
 	Range      string    `json:"range" doc:"empty for a port that was asked for directly and lies in none"`
-	Protocol   string    `json:"protocol"`
-	Port       int       `json:"port"`
+	Protocol   string    `json:"protocol" enum:"tcp,udp" doc:"of the port"`
+	Port       int       `json:"port" doc:"its number, 1 to 65535"`
 	Holder     string    `json:"holder" doc:"who has it, for people"`
 	Kind       string    `json:"kind" enum:"process,session,manual" doc:"what ends it: the end of a process, of its time, or of nothing but a release"`
 	PID        int       `json:"pid,omitempty" doc:"of the operating system's process that holds it, as the daemon sees it"`
 	Owner      string    `json:"owner,omitempty" doc:"whose it is"`
 	ExpiresAt  time.Time `json:"expiresAt,omitzero" doc:"when the time of a session runs out"`
 	Process    int       `json:"process,omitempty" doc:"id of the launcher's process that holds it"`
-	Since      time.Time `json:"since"`
+	Since      time.Time `json:"since" doc:"when it was acquired"`
 }
 
 // LeaseFilter says which leases are meant: those that fit all that is not zero.

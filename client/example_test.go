@@ -173,6 +173,58 @@ func ExampleWithKey() {
 	// 8080
 }
 
+// A long list is asked for page by page.
+func ExampleClient_EachLease() {
+	d := startDaemon()
+	defer d.close()
+	ctx := context.Background()
+	c := client.New(client.Options{Socket: d.socket})
+	defer c.Close()
+	_, _ = c.AddRanges(ctx, api.AddRanges{Ranges: []api.Range{{Name: "http", Min: 8080, Max: 8085}}})
+	_, _ = c.AcquireLeases(ctx, api.AcquireLeases{Ranges: []string{"http", "http", "http"}})
+
+	for l, err := range c.EachLease(ctx, api.LeaseFilter{Range: "http"}, 2) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(l.Range, l.Port)
+	}
+	// Output:
+	// http 8080
+	// http 8081
+	// http 8082
+}
+
+// A lease of a session is the caller's until its time has run out unrenewed.
+func ExampleClient_RenewLease() {
+	d := startDaemon()
+	defer d.close()
+	ctx := context.Background()
+	c := client.New(client.Options{Socket: d.socket})
+	defer c.Close()
+	_, _ = c.AddRanges(ctx, api.AddRanges{Ranges: []api.Range{{Name: "http", Min: 8080, Max: 8085}}})
+
+	leases, err := c.AcquireLeases(ctx, api.AcquireLeases{
+		Ports:  []api.PortRequest{{Range: "http", Count: 2}},
+		Holder: api.Holder{Kind: api.HolderSession, TTL: "30s"},
+		Owner:  "deployment",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, l := range leases {
+		before := l.ExpiresAt
+		l, err := c.RenewLease(ctx, l.ID, l.Generation, time.Hour)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(l.Port, "of", l.Owner, "lasts longer:", l.ExpiresAt.After(before))
+	}
+	// Output:
+	// 8080 of deployment lasts longer: true
+	// 8081 of deployment lasts longer: true
+}
+
 // A descriptor is deployed, and a process started from it on a port that is
 // leased to it. Once it has ended the port is back.
 func ExampleClient_Exec() {

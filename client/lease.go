@@ -19,6 +19,12 @@ func (c *Client) Leases(ctx context.Context) ([]api.Lease, error) {
 // FindLeases lists the live leases that fit, in the order of their ports, TCP
 // before UDP. None is no error.
 func (c *Client) FindLeases(ctx context.Context, f api.LeaseFilter) ([]api.Lease, error) {
+	var out []api.Lease
+	err := c.call(ctx, http.MethodGet, "/v1/leases", leaseQuery(f), nil, &out)
+	return out, err
+}
+
+func leaseQuery(f api.LeaseFilter) url.Values {
 	q := query("range", f.Range, "owner", f.Owner, "kind", f.Kind, "protocol", f.Protocol)
 	if f.Port != 0 {
 		q.Set("port", strconv.Itoa(f.Port))
@@ -26,9 +32,7 @@ func (c *Client) FindLeases(ctx context.Context, f api.LeaseFilter) ([]api.Lease
 	if f.PID != 0 {
 		q.Set("pid", strconv.Itoa(f.PID))
 	}
-	var out []api.Lease
-	err := c.call(ctx, http.MethodGet, "/v1/leases", q, nil, &out)
-	return out, err
+	return q
 }
 
 // AcquireLeases acquires ports, all or none, for a holder: until a process has

@@ -26,6 +26,11 @@ func (c *Client) EachProcess(ctx context.Context, s api.Selector, ended bool, pa
 	return pages[api.Process](ctx, c, "/v1/processes", processQuery(s, ended), page)
 }
 
+// EachLease yields what FindLeases lists, as EachProcess does.
+func (c *Client) EachLease(ctx context.Context, f api.LeaseFilter, page int) iter.Seq2[api.Lease, error] {
+	return pages[api.Lease](ctx, c, "/v1/leases", leaseQuery(f), page)
+}
+
 // EachDistribution yields what Distributions lists, as EachProcess does.
 func (c *Client) EachDistribution(ctx context.Context, name, version string, page int) iter.Seq2[api.Distribution, error] {
 	return pages[api.Distribution](ctx, c, "/v1/distributions", query("name", name, "version", version), page)

@@ -57,7 +57,7 @@ var (
 	}
 	examplePort = api.PortWho{
 		Protocol: "tcp", Port: 8080, State: api.PortListening, Range: "http", PID: 4711,
-		Lease: &api.Lease{ID: "0gt5w1ak83vjm", Generation: 1, Range: "http", Protocol: "tcp", Port: 8080, Holder: "httpServer #7 (demo 1.0)", Process: 7, Since: exampleTime},
+		Lease: &api.Lease{ID: "0gt5w1ak83vjm", Generation: 1, Range: "http", Protocol: "tcp", Port: 8080, Holder: "httpServer #7 (demo 1.0)", Kind: api.HolderProcess, Process: 7, Since: exampleTime},
 		Sockets: []api.PortSocket{{
 			Address: "[::]:8080", State: api.SocketListening, User: "root", Owners: []api.PortOwner{{PID: 4711, Command: "server", StartedAt: exampleTime}},
 		}},

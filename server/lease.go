@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -38,14 +39,15 @@ func (s *Server) routeLeases(routes huma.API) {
 }
 
 func (s *Server) listLeases(_ context.Context, in *struct {
+	Page
 	Range    string `query:"range" doc:"a name, or a pattern with *"`
 	Owner    string `query:"owner" doc:"a name, or a pattern with *"`
 	Kind     string `query:"kind" enum:"process,session,manual" doc:"what ends them: the end of a process, of a time, or of nothing but a release"`
 	Protocol string `query:"protocol" enum:"tcp,udp" doc:"of their ports"`
 	Port     int    `query:"port" minimum:"1" maximum:"65535" doc:"of both protocols, where protocol is left out"`
 	PID      int    `query:"pid" minimum:"1" doc:"of the operating system's process that holds them, as the daemon sees it"`
-}) (*reply[[]api.Lease], error) {
-	out := []api.Lease{}
+}) (*listed[api.Lease], error) {
+	var fitting []lease.Lease
 	for _, l := range s.opts.Leases.Leases() {
 		switch {
 		case in.Range != "" && !lease.Match(in.Range, l.Range):
@@ -55,11 +57,22 @@ func (s *Server) listLeases(_ context.Context, in *struct {
 		case in.Port != 0 && in.Port != l.Port:
 		case in.PID != 0 && in.PID != l.Holder.Identity.PID:
 		default:
-			out = append(out, apiLease(l))
+			fitting = append(fitting, l)
 		}
 	}
-	return &reply[[]api.Lease]{out}, nil
+	// Leases of one port, of which all but one have ended elsewhere, are in no order.
+	if in.Limit > 0 || in.After != "" {
+		slices.SortFunc(fitting, func(a, b lease.Lease) int { return comparePlaces(leasePlace(a), leasePlace(b)) })
+	}
+	fitting, next, err := paged(&in.Page, fitting, leasePlace)
+	if err != nil {
+		return nil, err
+	}
+	return &listed[api.Lease]{next, list(fitting, apiLease)}, nil
 }
+
+// leasePlace is where a lease is in lists.
+func leasePlace(l lease.Lease) []any { return []any{string(l.Protocol), l.Port, string(l.ID)} }
 
 func (s *Server) acquireLeases(ctx context.Context, in *struct {
 	Keyed

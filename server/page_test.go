@@ -11,6 +11,7 @@ import (
 
 	"berth/api"
 	"berth/launcher"
+	"berth/lease"
 )
 
 // pageOf gets one page, and the address of the next one, "" where there is none.
@@ -43,9 +44,11 @@ func TestPages(t *testing.T) {
 	for i := range 9 {
 		r.processes.processes = append(r.processes.processes, newProcess(i+1))
 		r.processes.distributions = append(r.processes.distributions, launcher.Distribution{Name: "d" + strconv.Itoa(i/3), Version: "1." + strconv.Itoa(i%3) + " a/b", DeployedAt: began})
+		r.leases.leases = append(r.leases.leases, lease.Lease{ID: lease.ID("l" + strconv.Itoa(9-i)), Protocol: [...]lease.Protocol{lease.TCP, lease.TCP, lease.UDP}[i/3], Port: 998 + i%6, Since: began})
 	}
 	keys := map[string]func(map[string]any) string{
 		"/v1/processes":     func(p map[string]any) string { return fmt.Sprint(p["id"]) },
+		"/v1/leases":        func(l map[string]any) string { return fmt.Sprint(l["id"]) },
 		"/v1/distributions": func(d map[string]any) string { return fmt.Sprint(d["name"], d["version"]) },
 	}
 	for path, key := range keys {
@@ -73,6 +76,13 @@ func TestPages(t *testing.T) {
 				t.Errorf("%s in %d pages of %d: %v, want %v", path, pages, size, got, want)
 			}
 		}
+	}
+
+	// The last one of a page goes, and one comes that belongs to the page before.
+	_, next := pageOf(t, r, "/v1/leases?limit=3")
+	r.leases.leases = append([]lease.Lease{{ID: "new", Protocol: lease.TCP, Port: 5}}, slices.Delete(r.leases.leases, 2, 3)...)
+	if items, _ := pageOf(t, r, next); len(items) != 3 || items[0]["id"] != "l6" {
+		t.Errorf("after a change: %v", items)
 	}
 
 	// The parameters that select go on.

@@ -206,7 +206,7 @@ func hostiles(leaseID string) []hostile {
 		add(fmt.Sprintf("query %.30q", query), call("DELETE", "/v1/ranges?"+query, ""))
 	}
 	for _, query := range []string{"limit=-1", "limit=1e9", "limit=99999999999999999999", "limit=x", "after=%00", "after=../..", "after=" + strings.Repeat("9", 1001), "after=1%2f2%2f3%2f4", "limit=1&limit=x&after=a"} {
-		add(fmt.Sprintf("page %.30q", query), call("GET", "/v1/processes?"+query, ""))
+		add(fmt.Sprintf("page %.30q", query), call("GET", "/v1/leases?"+query, ""))
 	}
 
 	// Bodies, each for several operations.

@@ -3,7 +3,7 @@ package api
 // Quota is how many leases an owner may have at a time.
 type Quota struct {
 	Owner string `json:"owner" doc:"*: each owner that has no quota of its own"`
-	Max   int    `json:"max"`
+	Max   int    `json:"max" doc:"how many leases it may have"`
 	Have  int    `json:"have" doc:"how many it has"`
 }
 

@@ -46,6 +46,9 @@ var calls = map[string]func(ctx context.Context, c *client.Client) error{
 	"renew-lease": func(ctx context.Context, c *client.Client) error {
 		return second(c.RenewLease(ctx, "x", 1, time.Minute))
 	},
+	"release-leases": func(ctx context.Context, c *client.Client) error {
+		return second(c.ReleaseLeases(ctx, api.ReleaseLeases{Owner: "ci"}))
+	},
 	"release-lease": func(ctx context.Context, c *client.Client) error { return c.ReleaseLease(ctx, "x", 1) },
 
 	"list-distributions": func(ctx context.Context, c *client.Client) error { return second(c.Distributions(ctx, "d", "1")) },
@@ -109,6 +112,9 @@ var calls = map[string]func(ctx context.Context, c *client.Client) error{
 	"list-tokens":   func(ctx context.Context, c *client.Client) error { return second(c.Tokens(ctx, "")) },
 	"add-token":     func(ctx context.Context, c *client.Client) error { return second(c.AddToken(ctx, api.AddToken{})) },
 	"delete-tokens": func(ctx context.Context, c *client.Client) error { return second(c.DeleteTokens(ctx, "ci")) },
+	"list-quotas":   func(ctx context.Context, c *client.Client) error { return second(c.Quotas(ctx)) },
+	"set-quota":     func(ctx context.Context, c *client.Client) error { return second(c.SetQuota(ctx, "ci", 3)) },
+	"delete-quota":  func(ctx context.Context, c *client.Client) error { return c.DeleteQuota(ctx, "ci") },
 	"get-whoami":    func(ctx context.Context, c *client.Client) error { return second(c.Whoami(ctx)) },
 	"list-audit":    func(ctx context.Context, c *client.Client) error { return second(c.Audit(ctx, 5)) },
 	"follow-audit": func(ctx context.Context, c *client.Client) error {

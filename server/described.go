@@ -354,6 +354,7 @@ var described = map[string]description{
 		text: "Streams that were opened with one end as well.",
 	},
 	"list-quotas": {
+		text: "With how many leases each owner has now.",
 		noun: "access", means: "the quotas, by owner", answer: []api.Quota{{Owner: "ci", Max: 10, Have: 2}}, codes: []api.Code{api.CodeUnsupported},
 	},
 	"set-quota": {

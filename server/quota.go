@@ -37,7 +37,7 @@ func (s *Server) listQuotas(context.Context, *empty) (*reply[[]api.Quota], error
 }
 
 func (s *Server) setQuota(ctx context.Context, in *struct {
-	Owner string `path:"owner" doc:"an owner, or *"`
+	Owner string `path:"owner" maxLength:"255" doc:"an owner, or *"`
 	Body  api.SetQuota
 }) (*reply[api.Quota], error) {
 	if s.opts.Quotas == nil {
@@ -50,7 +50,7 @@ func (s *Server) setQuota(ctx context.Context, in *struct {
 }
 
 func (s *Server) deleteQuota(ctx context.Context, in *struct {
-	Owner string `path:"owner" doc:"an owner, or *"`
+	Owner string `path:"owner" maxLength:"255" doc:"an owner, or *"`
 }) (*empty, error) {
 	if s.opts.Quotas == nil {
 		return nil, errNoQuotas

@@ -204,6 +204,14 @@ var inputs = map[string]func(t *testing.T, d *driven) request{
 	},
 	"delete-tokens": func(t *testing.T, d *driven) request { return request{query: url.Values{"name": {d.token(t)}}} },
 	"get-whoami":    func(*testing.T, *driven) request { return request{} },
+	"list-quotas": func(t *testing.T, d *driven) request {
+		d.quota(t)
+		return request{}
+	},
+	"set-quota": func(_ *testing.T, d *driven) request {
+		return request{path: "/v1/quotas/" + d.name("owner"), body: `{"max":7}`}
+	},
+	"delete-quota": func(t *testing.T, d *driven) request { return request{path: "/v1/quotas/" + d.quota(t)} },
 	"list-audit": func(t *testing.T, d *driven) request {
 		d.tag(t)
 		return request{query: url.Values{"last": {"3"}}}
@@ -285,6 +293,13 @@ func (d *driven) tag(t *testing.T) string {
 	name := d.name("tag")
 	d.must(t, "add-tags", request{body: fmt.Sprintf(`{"tags":[%q]}`, name)}, nil)
 	return name
+}
+
+func (d *driven) quota(t *testing.T) string {
+	t.Helper()
+	owner := d.name("owner")
+	d.must(t, "set-quota", request{path: "/v1/quotas/" + owner, body: `{"max":3}`}, nil)
+	return owner
 }
 
 func (d *driven) token(t *testing.T) string {

@@ -40,6 +40,7 @@ func TestComplete(t *testing.T) {
 		{"ranges in quotes", `port del -n "h`, "http"},
 		{"formats", "ps -o ", "table json yaml"},
 		{"protocols", "port add -proto u", "udp"},
+		{"policies", "port update -policy ", "lowest next random"},
 		{"distributions", "exec -d ", "demo"},
 		{"versions", "exec -d demo -v ", "1.0"},
 		{"profiles", "exec -p ", "test"},

@@ -266,3 +266,24 @@ func TestEphemeralRange(t *testing.T) {
 		t.Errorf("a block: %v", err)
 	}
 }
+
+// A port of an ephemeral range that something else takes before its process could
+// listen is replaced by another one that the system chooses.
+func TestEphemeralLosesARace(t *testing.T) {
+	w := newWorld(t, lease.Range{Name: "any", Ephemeral: true})
+	w.deploy(process("p", `<port name="any"/>`, "late"))
+	p := w.start("p")
+	first := p.Ports[0]
+	w.take(first.Number)
+	w.tell("bind", first.Number)
+	again := w.awaitRetry(p.ID, 1)
+	second := again.Ports[0]
+	if !again.Live() || second.Number == first.Number || second.Range != "any" || second.Lease == first.Lease {
+		t.Fatalf("%+v, before %+v", again, first)
+	}
+	w.tell("bind", second.Number)
+	w.awaitProcess(p.ID, func(p launcher.Process) bool { return p.Ports[0].State == launcher.PortListening })
+	if held := w.leases.Leases(); len(held) != 1 || held[0].Port != second.Number {
+		t.Errorf("leases %+v", held)
+	}
+}

@@ -3,7 +3,6 @@ package access
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -176,6 +175,6 @@ func (q *Quotas) wait(ctx context.Context, owner string) (done func(), err error
 		return func() { <-t.taken; leave() }, nil
 	case <-ctx.Done():
 		leave()
-		return nil, errors.Join(ctx.Err(), context.Cause(ctx))
+		return nil, context.Cause(ctx)
 	}
 }

@@ -153,7 +153,11 @@ func whileValid(ctx context.Context, shown *access.Shown) (context.Context, func
 // refuse answers who may not, and tells of it, but of no more than can be kept.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, caller access.Caller, g grant, err error) {
 	p := problemOf(err)
-	if tell, left := s.refused.tell(time.Now()); tell {
+	known := 0
+	if caller.Known {
+		known = 1 // strangers do not push them out
+	}
+	if tell, left := s.refused[known].tell(time.Now()); tell {
 		s.log.Warn("refused a request", "caller", caller.String(), "address", caller.Address, "operation", g.operation, "code", string(p.Code), "others", left)
 		if changes(r) || p.Code == api.CodeUnauthenticated {
 			entry := entryOf(caller, g)

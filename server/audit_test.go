@@ -127,7 +127,8 @@ func TestAuditedBeforeAnswered(t *testing.T) {
 // Who may nothing cannot fill the audit, and what was left out is counted.
 func TestRefusalsAreBounded(t *testing.T) {
 	var log *audit.Log
-	r := newRig(t, func(o *server.Options) { log = o.Audit; o.TokenPause = -1 })
+	var tokens *access.Tokens
+	r := newRig(t, func(o *server.Options) { log, tokens = o.Audit, o.Tokens; o.TokenPause = -1 })
 	const many = 400
 	for range many {
 		req, _ := http.NewRequest("GET", "http://berth/v1/daemon", nil)
@@ -144,5 +145,14 @@ func TestRefusalsAreBounded(t *testing.T) {
 	records, err := log.Last(1000)
 	if err != nil || len(records) < 100 || len(records) >= many {
 		t.Errorf("%d records of %d refusals, %v", len(records), many, err)
+	}
+
+	// They leave room for those of who is known.
+	reader := r.as(t, tokens, access.Token{Name: "reader", Role: access.Read})
+	if p := reader.problem(t, "POST", "/v1/daemon/stop", ""); p.Code != api.CodeForbidden {
+		t.Errorf("%+v", p)
+	}
+	if last, err := log.Last(1); err != nil || len(last) != 1 || last[0].Operation != "stop-daemon" || last[0].Token != "reader" || last[0].Code != "forbidden" {
+		t.Errorf("%+v %v", last, err)
 	}
 }

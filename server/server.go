@@ -113,7 +113,7 @@ type Server struct {
 	started time.Time
 	handler http.Handler
 	grants  map[string]grant // by the pattern of the route
-	refused refusals
+	refused [2]refusals      // of who is not known, and of who is
 	keys    *keys
 	offers  *portmaster.Adapter
 	conns   *connections

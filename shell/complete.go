@@ -268,6 +268,10 @@ func (s *Shell) named(ctx context.Context, kind, last, distribution string) []Ca
 		return all
 	case "shell":
 		return []Candidate{{"bash", ""}, {"zsh", ""}, {"fish", ""}}
+	case "role":
+		return []Candidate{{api.RoleRead, "see"}, {api.RoleLease, "acquire leases, too"}, {api.RoleExec, "start processes, too"}, {api.RoleAdmin, "everything"}}
+	case "token":
+		return s.tokenNames(ctx)
 	case "protocol":
 		return []Candidate{{"tcp", ""}, {"udp", ""}}
 	case "policy":
@@ -321,6 +325,15 @@ func files(last string) []Candidate {
 
 func escapeGlob(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(text)
+}
+
+func (s *Shell) tokenNames(ctx context.Context) []Candidate {
+	tokens, _ := s.client.Tokens(ctx, "")
+	var all []Candidate
+	for _, t := range tokens {
+		all = append(all, Candidate{t.Name, t.Role})
+	}
+	return all
 }
 
 func (s *Shell) rangeNames(ctx context.Context, kind string) []Candidate {

@@ -39,6 +39,8 @@ func TestComplete(t *testing.T) {
 		{"ranges that begin so", "port del -n h", "http"},
 		{"ranges in quotes", `port del -n "h`, "http"},
 		{"formats", "ps -o ", "table json yaml"},
+		{"roles", "token add -role ", "read lease exec admin"},
+		{"tokens", "token del -n ", "ci"},
 		{"protocols", "port add -proto u", "udp"},
 		{"policies", "port update -policy ", "lowest next random"},
 		{"distributions", "exec -d ", "demo"},

@@ -36,7 +36,7 @@ type ServeOptions struct {
 
 type serveCommand struct {
 	SocketGroup string `placeholder:"GROUP" help:"members of this group may use the socket, with the role of -socket-role"`
-	SocketRole  string `placeholder:"ROLE" help:"what they may do: read, lease, exec or admin; lease if left out"`
+	SocketRole  string `placeholder:"ROLE" complete:"role" help:"what they may do: read, lease, exec or admin; lease if left out"`
 	SocketAllow string `placeholder:"WHO=ROLE,…" help:"other users, and behind an @ groups, that may use the socket"`
 	Listen      string `placeholder:"ADDRESS" help:"answer on this TCP address too, with TLS, to those who have a token"`
 	TLSCert     string `name:"tls-cert" placeholder:"FILE" complete:"file" help:"certificate chain for -listen (PEM), read again when it changes"`

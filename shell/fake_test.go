@@ -82,6 +82,7 @@ func (d *daemon) handler() http.Handler {
 	answer("GET /v1/daemon", 200, func(*http.Request, []byte) any {
 		return api.Daemon{Version: "2.0", PID: os.Getpid(), Home: "/var/lib/berth"}
 	})
+	answer("GET /v1/tokens", 200, func(*http.Request, []byte) any { return []api.Token{{Name: "ci", Role: api.RoleLease}} })
 	answer("GET /v1/ranges", 200, func(*http.Request, []byte) any { return d.ranges })
 	answer("POST /v1/ranges", 201, func(_ *http.Request, body []byte) any {
 		var in api.AddRanges

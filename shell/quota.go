@@ -25,7 +25,7 @@ func (quotaCommands) page() page {
 }
 
 type quotaSetCommand struct {
-	Owner string     `placeholder:"NAME" needed:"" help:"the owner; '*' stands for each that has no quota of its own"`
+	Owner string     `placeholder:"NAME" needed:"" complete:"owner" help:"the owner; '*' stands for each that has no quota of its own"`
 	Max   leaseLimit `placeholder:"N" needed:"" help:"how many leases it may have"`
 	outputOption
 }
@@ -85,7 +85,7 @@ func (c *quotaLsCommand) run(ctx context.Context, s *Shell) error {
 }
 
 type quotaDelCommand struct {
-	Owner string `placeholder:"NAME" needed:"" help:"the owner, or '*'"`
+	Owner string `placeholder:"NAME" needed:"" complete:"owner" help:"the owner, or '*'"`
 }
 
 func (quotaDelCommand) page() page {

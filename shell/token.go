@@ -35,7 +35,7 @@ type tokenAddCommand struct {
 	Name    string     `short:"n" placeholder:"NAME" needed:"" help:"name of the token: letters, digits, '.', '_' and '-'"`
 	Role    role       `placeholder:"ROLE" needed:"" complete:"role" help:"what may be done with it: read, lease, exec or admin"`
 	Expires lifetime   `placeholder:"TIME" help:"how long it is taken: 12h, 30d; for ever if left out"`
-	Owner   string     `placeholder:"NAME" help:"whose the leases are that are acquired with it; the token's name if left out"`
+	Owner   string     `placeholder:"NAME" complete:"owner" help:"whose the leases are that are acquired with it; the token's name if left out"`
 	Quota   leaseCount `placeholder:"N" help:"how many leases the owner may have at a time"`
 	File    string     `short:"f" placeholder:"FILE" complete:"file" help:"write it into a new file that only you can read, and print nothing of it"`
 	outputOption

@@ -110,7 +110,7 @@ func TestCallers(t *testing.T) {
 	for _, tt := range []struct {
 		c           access.Caller
 		owner, want string
-	}{{admin, "", ""}, {admin, "web", "web"}, {web, "", "web"}, {web, "web", "web"}, {web, "db", ""}} {
+	}{{admin, "", "root"}, {admin, "web", "web"}, {web, "", "web"}, {web, "web", "web"}, {web, "db", ""}} {
 		got, err := tt.c.Acts(tt.owner)
 		if got != tt.want || (tt.owner == "db") != errors.Is(err, access.ErrForbidden) {
 			t.Errorf("%v acts for %q: %q %v", tt.c, tt.owner, got, err)

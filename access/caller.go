@@ -27,8 +27,8 @@ type Caller struct {
 	// Then Role is the token's, whoever has connected.
 	Token string
 
-	// Owner is whose the leases of the caller are. An admin acts for whom it
-	// names, and else for nobody.
+	// Owner is whose the leases of the caller are. Only an admin may act for
+	// other owners.
 	Owner string
 
 	// Quota is how many leases the owner may have by the token; 0 says nothing.
@@ -70,11 +70,11 @@ func (c Caller) Check(need Role) error {
 }
 
 // Acts returns whose the leases are that the caller acquires for an owner that
-// it names; empty names none. An admin acts for anybody and for nobody, everybody
-// else for its own owner. The error is ErrForbidden.
+// it names; empty names none. An admin acts for anybody, everybody else for its
+// own owner. The error is ErrForbidden.
 func (c Caller) Acts(owner string) (string, error) {
 	switch {
-	case c.IsAdmin():
+	case c.IsAdmin() && owner != "":
 		return owner, nil
 	case owner == "" || owner == c.Owner:
 		return c.Owner, nil

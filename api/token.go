@@ -52,5 +52,5 @@ type Whoami struct {
 	Token   string `json:"token,omitempty" doc:"the name of the token that was shown"`
 	Address string `json:"address,omitempty" doc:"over TCP"`
 	Role    string `json:"role" doc:"what the caller may: read, lease, exec or admin; empty: nothing"`
-	Owner   string `json:"owner,omitempty" doc:"whose the leases are that the caller acquires without naming an owner; absent for an admin, whose are nobody's then"`
+	Owner   string `json:"owner,omitempty" doc:"whose the leases are that the caller acquires without naming an owner"`
 }

@@ -58,10 +58,15 @@ func (r *rig) leased(t *testing.T, body string) []api.Lease {
 func TestOwners(t *testing.T) {
 	o := newOwners(t)
 	session := o.web.leased(t, `{"ranges":["http"],"holder":{"kind":"session","ttl":"1h"}}`)[0]
-	nobodys := o.rig.leased(t, `{"ranges":["http"]}`)[0]
+	held, err := o.m.Acquire(t.Context(), lease.Request{Range: "http", Holder: lease.Holder{Kind: lease.Manual}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobodys := held[0]
+	admins := o.boss.leased(t, `{"ranges":["http"]}`)[0]
 	dbs := o.boss.leased(t, `{"ranges":["http"],"owner":"db"}`)[0]
-	if session.Owner != "web" || nobodys.Owner != "" || dbs.Owner != "db" {
-		t.Errorf("owners %q, %q and %q", session.Owner, nobodys.Owner, dbs.Owner)
+	if session.Owner != "web" || admins.Owner != "boss" || dbs.Owner != "db" {
+		t.Errorf("owners %q, %q and %q", session.Owner, admins.Owner, dbs.Owner)
 	}
 	for _, tt := range []struct {
 		who          string
@@ -73,13 +78,15 @@ func TestOwners(t *testing.T) {
 	}{
 		{"db renews web's", o.db, "POST", "/v1/leases/" + session.ID + "/renew", `{}`, 403, api.CodeForbidden},
 		{"db releases web's", o.db, "DELETE", "/v1/leases/" + session.ID, "", 403, api.CodeForbidden},
-		{"web releases nobody's", o.web, "DELETE", "/v1/leases/" + nobodys.ID, "", 403, api.CodeForbidden},
+		{"web releases nobody's", o.web, "DELETE", "/v1/leases/" + string(nobodys.ID), "", 403, api.CodeForbidden},
 		{"web releases what is not there", o.web, "DELETE", "/v1/leases/none", "", 404, api.CodeLeaseNotFound},
 		{"web acquires for db", o.web, "POST", "/v1/leases", `{"ranges":["http"],"owner":"db"}`, 403, api.CodeForbidden},
 		{"web's other token renews web's", o.web2, "POST", "/v1/leases/" + session.ID + "/renew", `{}`, 200, ""},
 		{"web's other token releases web's", o.web2, "DELETE", "/v1/leases/" + session.ID, "", 204, ""},
 		{"an admin releases db's", o.boss, "DELETE", "/v1/leases/" + dbs.ID, "", 204, ""},
-		{"the daemon's owner releases nobody's", o.rig, "DELETE", "/v1/leases/" + nobodys.ID, "", 204, ""},
+		{"web releases an admin's", o.web, "DELETE", "/v1/leases/" + admins.ID, "", 403, api.CodeForbidden},
+		{"the daemon's owner releases an admin's", o.rig, "DELETE", "/v1/leases/" + admins.ID, "", 204, ""},
+		{"the daemon's owner releases nobody's", o.rig, "DELETE", "/v1/leases/" + string(nobodys.ID), "", 204, ""},
 	} {
 		before := len(o.m.Leases())
 		if tt.code != "" {
@@ -133,7 +140,9 @@ func TestQuotas(t *testing.T) {
 
 	o.db.leased(t, `{"ranges":["http"]}`)
 	refused("an owner without a quota of its own", o.db, `{"ranges":["http"]}`)
-	o.rig.leased(t, `{"ranges":["http","http","http","http"]}`) // nobody's have no quota
+	if _, err := o.m.Acquire(t.Context(), lease.Request{Range: "http", Count: 4, Holder: lease.Holder{Kind: lease.Manual}}); err != nil {
+		t.Fatal(err) // nobody's have no quota
+	}
 
 	status, text := o.db.do(t, "GET", "/v1/quotas", "")
 	if status != 200 || text != `[{"owner":"*","max":1,"have":0},{"owner":"web","max":3,"have":3}]` {

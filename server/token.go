@@ -84,10 +84,7 @@ func (s *Server) deleteTokens(ctx context.Context, in *struct {
 
 func (s *Server) whoami(ctx context.Context, _ *empty) (*reply[api.Whoami], error) {
 	c := access.From(ctx)
-	out := api.Whoami{User: c.User, Token: c.Token, Address: c.Address, Role: c.Role.String()}
-	if !c.IsAdmin() {
-		out.Owner = c.Owner
-	}
+	out := api.Whoami{User: c.User, Token: c.Token, Address: c.Address, Role: c.Role.String(), Owner: c.Owner}
 	if c.UID != access.NoUID {
 		out.UID = &c.UID
 	}

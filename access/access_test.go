@@ -358,7 +358,7 @@ func TestQuotas(t *testing.T) {
 	q = open()
 	expect("db", 0, "7 true")
 	expect("web", 0, "3 true")
-	if got := fmt.Sprint(q.List()); got != "[{* 7} {none 0} {web 3}]" {
+	if got := fmt.Sprint(q.List()); got != "[{* 7 <nil> <nil>} {none 0 <nil> <nil>} {web 3 <nil> <nil>}]" {
 		t.Error(got)
 	}
 	if had, err := q.Delete(ctx, "web"); err != nil || !had {
@@ -412,4 +412,43 @@ func TestQuotaHolds(t *testing.T) {
 	}
 	close(release)
 	all.Wait()
+}
+
+// A quota may say how many of each protocol there may be, and says so after a
+// restart.
+func TestDemand(t *testing.T) {
+	st := storetest.NewMemory()
+	q, err := access.OpenQuotas(t.Context(), st, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	four, none, many := 4, 0, 7
+	for _, set := range []access.Quota{{Owner: "mail1", Max: 6, TCP: &four}, {Owner: access.EveryOwner, Max: 3, UDP: &none}, {Owner: "free", Max: 9}} {
+		if err := q.Set(t.Context(), set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := q.Set(t.Context(), access.Quota{Owner: "mail1", Max: 6, UDP: &many}); !errors.Is(err, access.ErrInvalid) {
+		t.Errorf("a demand above the quota: %v", err)
+	}
+	check := func(q *access.Quotas) {
+		t.Helper()
+		for _, tt := range []struct {
+			owner, protocol string
+			most            int
+			limited         bool
+		}{
+			{"mail1", "tcp", 4, true}, {"mail1", "udp", 0, false}, {"free", "tcp", 0, false}, {"free", "udp", 0, false},
+			{"other", "udp", 0, true}, {"other", "tcp", 0, false}, {"", "udp", 0, false},
+		} {
+			if most, limited := q.Demand(tt.owner, tt.protocol); most != tt.most || limited != tt.limited {
+				t.Errorf("%s %s: %d %t", tt.owner, tt.protocol, most, limited)
+			}
+		}
+	}
+	check(q)
+	if q, err = access.OpenQuotas(t.Context(), st, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	check(q)
 }

@@ -23,6 +23,22 @@ const EveryOwner = "*"
 type Quota struct {
 	Owner string `json:"-"` // EveryOwner: each one without a quota of its own
 	Max   int    `json:"max"`
+
+	// TCP and UDP are how many of each protocol it may have of these, its demands;
+	// nil says nothing of that protocol.
+	TCP *int `json:"tcp,omitempty"`
+	UDP *int `json:"udp,omitempty"`
+}
+
+// of returns what a quota says of a protocol, nil for nothing.
+func (q Quota) of(protocol string) *int {
+	switch protocol {
+	case "tcp":
+		return q.TCP
+	case "udp":
+		return q.UDP
+	}
+	return nil
 }
 
 // Quotas are the quotas that a store holds. Its methods may be called from many
@@ -33,7 +49,7 @@ type Quotas struct {
 	changing sync.Mutex // held while one is changed
 
 	mu     sync.RWMutex
-	max    map[string]int
+	quotas map[string]Quota
 	owners map[string]*turn // those of whom somebody acquires leases
 }
 
@@ -46,7 +62,7 @@ type turn struct {
 // OpenQuotas reads the quotas of a store, which the caller closes. A record that
 // cannot be read is reported to log, and lets its owner have nothing.
 func OpenQuotas(ctx context.Context, st store.Store, log *slog.Logger) (*Quotas, error) {
-	q := &Quotas{store: st, max: make(map[string]int), owners: make(map[string]*turn)}
+	q := &Quotas{store: st, quotas: make(map[string]Quota), owners: make(map[string]*turn)}
 	entries, _, err := st.List(ctx, quotaFolder)
 	if err != nil {
 		return nil, fmt.Errorf("read the quotas: %w", err)
@@ -56,7 +72,8 @@ func OpenQuotas(ctx context.Context, st store.Store, log *slog.Logger) (*Quotas,
 		if err := json.Unmarshal(e.Value, &one); err != nil {
 			log.Error("a quota cannot be read, and its owner may lease nothing", "key", e.Key, "error", err)
 		}
-		q.max[strings.TrimPrefix(e.Key, quotaFolder)] = one.Max
+		one.Owner = strings.TrimPrefix(e.Key, quotaFolder)
+		q.quotas[one.Owner] = one
 	}
 	return q, nil
 }
@@ -72,26 +89,31 @@ func (q *Quotas) Set(ctx context.Context, set Quota) error {
 	if set.Max < 0 || set.Max > MaxQuota {
 		return stated(ErrInvalid, "quota %d of owner %s is not between 0 and %d", set.Max, set.Owner, MaxQuota)
 	}
+	for _, protocol := range []string{"tcp", "udp"} {
+		if n := set.of(protocol); n != nil && (*n < 0 || *n > set.Max) {
+			return stated(ErrInvalid, "demand of %d %s ports of owner %s is not between 0 and its quota of %d", *n, protocol, set.Owner, set.Max)
+		}
+	}
 	record, err := json.Marshal(set)
 	if err != nil {
 		return err
 	}
 	var b store.Batch
 	b.Put(quotaFolder+set.Owner, record)
-	return q.change(ctx, b, func() { q.max[set.Owner] = set.Max })
+	return q.change(ctx, b, func() { q.quotas[set.Owner] = set })
 }
 
 // Delete takes the quota of an owner away, and reports whether there was one.
 func (q *Quotas) Delete(ctx context.Context, owner string) (had bool, err error) {
 	q.mu.RLock()
-	_, had = q.max[owner]
+	_, had = q.quotas[owner]
 	q.mu.RUnlock()
 	if !had {
 		return false, nil
 	}
 	var b store.Batch
 	b.Delete(quotaFolder + owner)
-	return true, q.change(ctx, b, func() { delete(q.max, owner) })
+	return true, q.change(ctx, b, func() { delete(q.quotas, owner) })
 }
 
 // change commits and then does the same in memory.
@@ -112,8 +134,8 @@ func (q *Quotas) List() []Quota {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
 	var all []Quota
-	for _, owner := range slices.Sorted(maps.Keys(q.max)) {
-		all = append(all, Quota{owner, q.max[owner]})
+	for _, owner := range slices.Sorted(maps.Keys(q.quotas)) {
+		all = append(all, q.quotas[owner])
 	}
 	return all
 }
@@ -125,16 +147,41 @@ func (q *Quotas) Of(owner string, byToken int) (most int, limited bool) {
 	if owner == "" {
 		return 0, false
 	}
-	q.mu.RLock()
-	most, limited = q.max[owner]
-	if !limited {
-		most, limited = q.max[EveryOwner]
-	}
-	q.mu.RUnlock()
-	if byToken > 0 && (!limited || byToken < most) {
+	own, limited := q.find(owner)
+	if byToken > 0 && (!limited || byToken < own.Max) {
 		return byToken, true
 	}
-	return most, limited
+	return own.Max, limited
+}
+
+// Demand returns how many leases of a protocol an owner may have, and whether its
+// quota says so.
+func (q *Quotas) Demand(owner, protocol string) (most int, limited bool) {
+	if owner == "" {
+		return 0, false
+	}
+	own, _ := q.find(owner)
+	if n := own.of(protocol); n != nil {
+		return *n, true
+	}
+	return 0, false
+}
+
+// find returns the quota that counts for an owner.
+func (q *Quotas) find(owner string) (Quota, bool) {
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	own, ok := q.quotas[owner]
+	if !ok {
+		own, ok = q.quotas[EveryOwner]
+	}
+	return own, ok
+}
+
+// ExceedsDemand is the error, ErrQuota, for an owner who has so many leases of a
+// protocol and wants more than its demand of most.
+func ExceedsDemand(owner, protocol string, have, want, most int) error {
+	return stated(ErrQuota, "owner %s has %d %s leases, and with %d more there would be more than its demand of %d: release some, or have the demand raised", owner, have, protocol, want, most)
 }
 
 // Within does acquire where an owner would not have more leases than most after

@@ -15,11 +15,11 @@ func (c *Client) Quotas(ctx context.Context) ([]api.Quota, error) {
 	return out, err
 }
 
-// SetQuota sets how many leases an owner may have; * stands for each owner that
-// has no quota of its own.
-func (c *Client) SetQuota(ctx context.Context, owner string, most int) (api.Quota, error) {
+// SetQuota sets how many leases an owner may have, and of which protocols; * stands
+// for each owner that has no quota of its own.
+func (c *Client) SetQuota(ctx context.Context, owner string, in api.SetQuota) (api.Quota, error) {
 	var out api.Quota
-	err := c.call(ctx, http.MethodPut, "/v1/quotas/"+url.PathEscape(owner), nil, api.SetQuota{Max: most}, &out)
+	err := c.call(ctx, http.MethodPut, "/v1/quotas/"+url.PathEscape(owner), nil, in, &out)
 	return out, err
 }
 

@@ -217,7 +217,14 @@ func about(body any) string {
 	case api.Reloaded:
 		return processIDs(b.Processes)
 	case api.SetQuota:
-		return fmt.Sprintf("max=%d", b.Max)
+		text := fmt.Sprintf("max=%d", b.Max)
+		if b.TCP != nil {
+			text += fmt.Sprintf(" tcp=%d", *b.TCP)
+		}
+		if b.UDP != nil {
+			text += fmt.Sprintf(" udp=%d", *b.UDP)
+		}
+		return text
 	case portmaster.Service:
 		return fmt.Sprintf("range %s %d-%d", b.Name, b.Start, b.End)
 	case portmaster.Offer:

@@ -359,7 +359,7 @@ var described = map[string]description{
 	},
 	"set-quota": {
 		noun: "access", means: "the quota", codes: []api.Code{api.CodeUnsupported},
-		text:    "Leases that the owner has already stay, also where they are more.",
+		text:    "Leases that the owner has already stay, also where they are more. With tcp or udp no more of that protocol may be among them: the demand of a module.",
 		request: api.SetQuota{Max: 10},
 		answer:  api.Quota{Owner: "ci", Max: 10, Have: 2},
 	},

@@ -19,10 +19,11 @@ func (s *Server) portmaster() portmaster.Options {
 			owner, _ := access.From(ctx).Acts("") // which everybody may
 			return owner
 		},
-		Owns: func(ctx context.Context, l lease.Lease) error { return ownsLease(ctx, string(l.ID), l.Holder.Owner) },
-		Note: noteBody,
-		Once: s.onceOffered,
-		Fail: func(ctx context.Context, method, path string, err error) error { return s.fail(ctx, method, path, err) },
+		Owns:   func(ctx context.Context, l lease.Lease) error { return ownsLease(ctx, string(l.ID), l.Holder.Owner) },
+		Within: s.withinQuota,
+		Note:   noteBody,
+		Once:   s.onceOffered,
+		Fail:   func(ctx context.Context, method, path string, err error) error { return s.fail(ctx, method, path, err) },
 	}
 }
 

@@ -32,7 +32,7 @@ func (s *Server) listQuotas(context.Context, *empty) (*reply[[]api.Quota], error
 		return nil, errNoQuotas
 	}
 	return &reply[[]api.Quota]{list(s.opts.Quotas.List(), func(q access.Quota) api.Quota {
-		return api.Quota{Owner: q.Owner, Max: q.Max, Have: s.leasesOf(q.Owner)}
+		return api.Quota{Owner: q.Owner, Max: q.Max, TCP: q.TCP, UDP: q.UDP, Have: s.leasesOf(q.Owner)}
 	})}, nil
 }
 
@@ -43,10 +43,10 @@ func (s *Server) setQuota(ctx context.Context, in *struct {
 	if s.opts.Quotas == nil {
 		return nil, errNoQuotas
 	}
-	if err := s.opts.Quotas.Set(ctx, access.Quota{Owner: in.Owner, Max: in.Body.Max}); err != nil {
+	if err := s.opts.Quotas.Set(ctx, access.Quota{Owner: in.Owner, Max: in.Body.Max, TCP: in.Body.TCP, UDP: in.Body.UDP}); err != nil {
 		return nil, err
 	}
-	return &reply[api.Quota]{api.Quota{Owner: in.Owner, Max: in.Body.Max, Have: s.leasesOf(in.Owner)}}, nil
+	return &reply[api.Quota]{api.Quota{Owner: in.Owner, Max: in.Body.Max, TCP: in.Body.TCP, UDP: in.Body.UDP, Have: s.leasesOf(in.Owner)}}, nil
 }
 
 func (s *Server) deleteQuota(ctx context.Context, in *struct {
@@ -67,11 +67,18 @@ func (s *Server) withinQuota(ctx context.Context, owner string, requests []lease
 	}
 	most, limited := s.opts.Quotas.Of(owner, access.From(ctx).Quota)
 	if !limited {
-		return acquire()
+		return acquire() // who has a demand has a quota
 	}
 	want := 0
 	for _, q := range requests {
 		want += max(q.Count, 1)
+	}
+	inTurn := acquire
+	acquire = func() error {
+		if err := s.withinDemand(owner, requests); err != nil {
+			return err
+		}
+		return inTurn()
 	}
 	kept := func() (n int) {
 		for _, l := range s.opts.Leases.ByOwner(owner) {
@@ -82,6 +89,48 @@ func (s *Server) withinQuota(ctx context.Context, owner string, requests []lease
 		return n
 	}
 	return s.opts.Quotas.Within(ctx, owner, most, want, kept, acquire)
+}
+
+// withinDemand is the error where an owner would have more leases of a protocol
+// than its demand.
+func (s *Server) withinDemand(owner string, requests []lease.Request) error {
+	for _, protocol := range []lease.Protocol{lease.TCP, lease.UDP} {
+		most, limited := s.opts.Quotas.Demand(owner, string(protocol))
+		if !limited {
+			continue
+		}
+		want, have := 0, 0
+		for _, q := range requests {
+			if s.protocolOf(q) == protocol {
+				want += max(q.Count, 1)
+			}
+		}
+		for _, l := range s.opts.Leases.ByOwner(owner) {
+			if l.Protocol == protocol && l.Holder.Process == 0 && !slices.ContainsFunc(requests, func(q lease.Request) bool { return givesUp(q, l) }) {
+				have++
+			}
+		}
+		if want > 0 && have+want > most {
+			return access.ExceedsDemand(owner, string(protocol), have, want, most)
+		}
+	}
+	return nil
+}
+
+// protocolOf is the protocol of the ports that a request is for: that of its
+// range, where it names only that.
+func (s *Server) protocolOf(q lease.Request) lease.Protocol {
+	if q.Protocol == "" && q.Range != "" {
+		for _, r := range s.opts.Leases.Ranges(q.Range) {
+			if r.Name == q.Range {
+				return r.Protocol
+			}
+		}
+	}
+	if q.Protocol == lease.UDP {
+		return lease.UDP
+	}
+	return lease.TCP
 }
 
 // givesUp reports whether a request ends a lease of its owner for what it acquires.

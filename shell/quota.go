@@ -3,6 +3,7 @@ package shell
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"berth/api"
 )
@@ -25,27 +26,41 @@ func (quotaCommands) page() page {
 }
 
 type quotaSetCommand struct {
-	Owner string     `placeholder:"NAME" needed:"" complete:"owner" help:"the owner; '*' stands for each that has no quota of its own"`
-	Max   leaseLimit `placeholder:"N" needed:"" help:"how many leases it may have"`
+	Owner string      `placeholder:"NAME" needed:"" complete:"owner" help:"the owner; '*' stands for each that has no quota of its own"`
+	Max   *leaseLimit `placeholder:"N" help:"how many leases it may have; left out, as many as -tcp and -udp say together"`
+	TCP   *leaseLimit `name:"tcp" placeholder:"N" help:"its demand of TCP ports: how many of them may be among these"`
+	UDP   *leaseLimit `name:"udp" placeholder:"N" help:"its demand of UDP ports"`
 	outputOption
 }
 
 func (quotaSetCommand) page() page {
 	return page{
-		long: `Sets how many leases an owner may have. Leases that it has already are not touched, also where they are more. Where a token has a quota of its own, the smaller one counts.`,
+		long: `Sets how many leases an owner may have. Leases that it has already are not touched, also where they are more. Where a token has a quota of its own, the smaller one counts.
+
+With -tcp and -udp it may have no more of each protocol than that: the demands of a NethServer module.`,
 		examples: []example{
 			{"quota set -owner web -max 10", "let an owner have ten leases"},
 			{"quota set -owner '*' -max 4", "let every other owner have four"},
+			{"quota set -owner mail1 -tcp 4 -udp 0", "let a module have four TCP ports and no UDP port"},
 		},
 	}
 }
 
 func (c *quotaSetCommand) run(ctx context.Context, s *Shell) error {
-	set, err := s.client.SetQuota(ctx, c.Owner, int(c.Max))
+	in := api.SetQuota{TCP: (*int)(c.TCP), UDP: (*int)(c.UDP)}
+	switch {
+	case c.Max != nil:
+		in.Max = int(*c.Max)
+	case c.TCP != nil && c.UDP != nil:
+		in.Max = *in.TCP + *in.UDP
+	default:
+		return &UsageError{Text: "option -max is missing, or both -tcp and -udp"}
+	}
+	set, err := s.client.SetQuota(ctx, c.Owner, in)
 	if err != nil {
 		return err
 	}
-	return list(s, c.Output, []api.Quota{set}, func() { s.out.printf("owner %s may have %d leases\n", oneLine(set.Owner), set.Max) })
+	return list(s, c.Output, []api.Quota{set}, func() { s.out.printf("owner %s may have %s leases\n", oneLine(set.Owner), mostOf(set)) })
 }
 
 type quotaLsCommand struct{ outputOption }
@@ -78,7 +93,7 @@ func (c *quotaLsCommand) run(ctx context.Context, s *Shell) error {
 			case q.Have >= q.Max:
 				have = s.out.odd(have)
 			}
-			t.add(oneLine(q.Owner), strconv.Itoa(q.Max), have)
+			t.add(oneLine(q.Owner), mostOf(q), have)
 		}
 		s.out.table(t)
 	})
@@ -103,6 +118,21 @@ func (c *quotaDelCommand) run(ctx context.Context, s *Shell) error {
 	}
 	s.out.printf("owner %s has no quota of its own\n", oneLine(c.Owner))
 	return nil
+}
+
+// mostOf words how many leases a quota allows: 6, or 6 (4 tcp, 2 udp).
+func mostOf(q api.Quota) string {
+	var demands []string
+	if q.TCP != nil {
+		demands = append(demands, strconv.Itoa(*q.TCP)+" tcp")
+	}
+	if q.UDP != nil {
+		demands = append(demands, strconv.Itoa(*q.UDP)+" udp")
+	}
+	if len(demands) == 0 {
+		return strconv.Itoa(q.Max)
+	}
+	return strconv.Itoa(q.Max) + " (" + strings.Join(demands, ", ") + ")"
 }
 
 // leaseLimit is a number of leases, 0 to 131070.

@@ -208,3 +208,52 @@ func TestNethServerRefused(t *testing.T) {
 	m.expect(`import agent; print(agent.deallocate_ports("tcp", "m"))`, "[]")
 	m.expect(`import agent; print(agent.deallocate_ports("tcp", "m"))`, fmt.Sprintf("[(%d, %d)]", first+4, first+5), "BERTH_TCP_RANGE=others")
 }
+
+// Who may allocate, for whom, and how much: by the role and the owner of a token,
+// and by the demands that the administrator has set.
+func TestNethServerRoles(t *testing.T) {
+	m := newModule(t, "mail1")
+	p := m.addRanges(12)
+	span := func(first, n int) string { return fmt.Sprintf("(%d, %d)", first, first+n-1) }
+	token := func(name, role string) string {
+		t.Helper()
+		added, err := m.client.AddToken(t.Context(), api.AddToken{Name: name, Role: role})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "BERTH_TOKEN=" + added.Secret
+	}
+	own, reader := token("mail1", api.RoleLease), token("reader", api.RoleRead)
+
+	m.expect(`import agent; print(agent.allocate_ports(2, "tcp"))`, span(p, 2), own)
+	m.raises(`import agent; agent.allocate_ports(1, "tcp", "other")`, "NotAllowedError", "needs the role admin", own)
+	m.expect(`import agent; print(agent.allocate_ports(1, "tcp", "other"))`, span(p+2, 1)) // the administrator may
+	m.raises(`import agent; agent.deallocate_ports("tcp", "other")`, "NotAllowedError", "needs the role admin", own)
+	m.raises(`import agent; agent.allocate_ports(1, "tcp", "reader")`, "NotAllowedError", "needs the role lease", reader)
+	m.raises(`import agent; agent.deallocate_ports("tcp", "reader")`, "NotAllowedError", "needs the role lease", reader)
+	m.raises(`import agent; agent.allocate_ports(1, "tcp")`, "NotAllowedError", "not known", "BERTH_TOKEN=berth_none")
+
+	if out := m.run("quota", "set", "-owner", "mail1", "-tcp", "4", "-udp", "0"); out != "owner mail1 may have 4 (4 tcp, 0 udp) leases\n" {
+		t.Error(out)
+	}
+	m.kill(m.daemon().PID)
+	m.run("ls")
+	m.expect(`import agent; print(agent.allocate_ports(2, "tcp", keep_existing=True))`, span(p+3, 2), own)
+	m.raises(`import agent; agent.allocate_ports(1, "tcp", keep_existing=True)`, "DemandError", "quota of 4", own)
+	m.raises(`import agent; agent.allocate_ports(5, "tcp")`, "DemandError", "quota of 4", own)
+	m.raises(`import agent; agent.allocate_ports(1, "tcp", "mail1", True)`, "DemandError", "quota of 4") // nor may the administrator for it
+	m.run("quota", "set", "-owner", "mail1", "-max", "10", "-tcp", "4", "-udp", "1")
+	m.raises(`import agent; agent.allocate_ports(1, "tcp", keep_existing=True)`, "DemandError", "owner mail1 has 4 tcp leases, and with 1 more there would be more than its demand of 4", own)
+	m.raises(`import agent; agent.allocate_ports(2, "udp")`, "DemandError", "demand of 1", own)
+	m.expect(`import agent; print(agent.allocate_ports(1, "udp"), agent.allocate_ports(4, "tcp"))`, span(p, 1)+" "+span(p+3, 4), own) // what it gave up is taken again
+	m.expect(`import agent; print(agent.deallocate_ports("tcp"), agent.deallocate_ports("udp"))`, "["+span(p+3, 4)+"] ["+span(p, 1)+"]", own)
+	if quotas, err := m.client.Quotas(t.Context()); err != nil || len(quotas) != 1 || quotas[0].Have != 0 || *quotas[0].TCP != 4 || *quotas[0].UDP != 1 {
+		t.Errorf("%+v %v", quotas, err)
+	}
+	if r := m.try("quota", "set", "-owner", "mail1", "-max", "3", "-tcp", "4"); r.code != 2 || !strings.Contains(r.err, "demand of 4 tcp ports of owner mail1 is not between 0 and its quota of 3") {
+		t.Error(r)
+	}
+	if r := m.try("quota", "set", "-owner", "mail1", "-tcp", "4"); r.code != 2 {
+		t.Error(r)
+	}
+}

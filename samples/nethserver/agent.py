@@ -162,7 +162,6 @@ _KINDS = {
     "invalid": InvalidRequestError,
     "range-not-found": NoRangeError,
     "range-full": RangeFullError,
-    "demand-exceeded": DemandError,
     "quota-exceeded": DemandError,
     "unauthenticated": NotAllowedError,
     "forbidden": NotAllowedError,

@@ -78,7 +78,7 @@ var described = map[string]description{
 		},
 	},
 	"stop-daemon": {
-		noun: "daemon", settled: true,
+		noun: "daemon", settled: true, means: "it is about to end",
 		text: "The answer comes before the end: the daemon is gone once its socket is, or its process (pidfd_open(2) on the pid of get-daemon). The processes go on, and the next daemon takes them up.",
 	},
 	"get-document": {
@@ -172,7 +172,7 @@ var described = map[string]description{
 		answer: []api.Lease{exampleLease},
 	},
 	"release-lease": {
-		noun:  "leases",
+		noun: "leases", means: "it has ended",
 		text:  "Its port can be leased again at once. A generation that is given has to be the lease's.",
 		codes: []api.Code{api.CodeLeaseNotFound, api.CodeLeaseChanged},
 	},
@@ -364,7 +364,7 @@ var described = map[string]description{
 		answer:  api.Quota{Owner: "ci", Max: 10, Have: 2},
 	},
 	"delete-quota": {
-		noun: "access", codes: []api.Code{api.CodeUnsupported},
+		noun: "access", means: "it has none of its own", codes: []api.Code{api.CodeUnsupported},
 		text: "The quota of * counts for the owner then, if there is one.",
 	},
 	"get-whoami": {
@@ -383,7 +383,7 @@ var described = map[string]description{
 	"stream-events": {
 		noun: "events",
 		text: "Server-sent events (text/event-stream): the field id is the sequence, event the kind, and data an object of the schema Event. The latest 4,096 are kept in memory. " +
-			"A reader that comes again with Last-Event-ID gets what it has missed; where that is not kept any more, or the sequence is of before the daemon's start with nothing kept, the first event has the noun stream and the kind missed. " +
+			"A reader that comes again with Last-Event-ID gets what it has missed. Where some of that is not kept any more, as after a restart of the daemon, the first event has the noun stream and the kind missed, and tells how many there were if that is known. " +
 			"One that reads too slowly gets the kind dropped, and the stream ends. A comment comes every 15 s where nothing happens.",
 	},
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -102,6 +103,9 @@ func describe(op *huma.Operation, jsonBody bool) {
 			Description: d.means,
 			Content:     map[string]*huma.MediaType{"application/json": {Example: d.answer}},
 		}
+	}
+	if d.answer == nil && d.means != "" && len(op.Responses) == 0 {
+		op.Responses[strconv.Itoa(cmp.Or(op.DefaultStatus, http.StatusNoContent))] = &huma.Response{Description: d.means}
 	}
 	if d.request != nil {
 		op.RequestBody = &huma.RequestBody{

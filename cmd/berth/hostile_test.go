@@ -191,6 +191,9 @@ func hostiles(leaseID string) []hostile {
 	} {
 		add(fmt.Sprintf("path %.40q", path), call("POST", path, ""))
 	}
+	for _, path := range []string{"/target/offers/x/accept", "/target/offers/%00/reject", "/target/ports/..", "/target/offers/", "/none", "/%ff", "/target%2foffers", "/target/offers/x/accept/x", "/" + strings.Repeat("a", 5000)} {
+		add(fmt.Sprintf("service %.40q", path), call("DELETE", "/v1/services"+path, ""))
+	}
 	for _, id := range []string{"..", "%2e%2e", "..%2f..%2fetc", "a%00", "a%0ab", "%ff", strings.Repeat("9", 1000), "-1", "0", "1e3", "0x1", "1.0", " 1", "%31%00", "٣", "9223372036854775808", "null"} {
 		add("process "+id, call("GET", "/v1/processes/"+id+"/info", ""))
 	}
@@ -217,15 +220,20 @@ func hostiles(leaseID string) []hostile {
 		{"PATCH", "/v1/ranges/target", `{"max":25891,"force":true}`},
 		{"POST", "/v1/processes/kill", `{"all":true,"hard":true}`},
 		{"POST", "/v1/conf/tags", `{"tags":["new"],"clear":true}`},
+		{"POST", "/v1/services", `{"name":"new","start":25890,"end":25891}`},
+		{"POST", "/v1/services/target/offers", `{"name":"new"}`},
 	} {
 		name := to.method + " " + to.path + " "
 		field, rest := fieldOf(to.good), to.good[1:]
-		for _, body := range []string{
+		for i, body := range []string{
 			"{" + field + "," + rest, to.good + to.good, to.good + ",", "[" + to.good + "]", `{"a":` + to.good + "}", "\xef\xbb\xbf" + to.good, to.good + "\x00", "\x00" + to.good, strings.ReplaceAll(to.good, `":`, `":,`),
 			strings.ReplaceAll(to.good, `"`, "'"), strings.ReplaceAll(to.good, `"`, ""), "/*a*/" + to.good, to.good[:len(to.good)-1] + `,}`, to.good[:len(to.good)-1] + `,"__proto__":{"admin":true}}`, to.good[:len(to.good)-1] + `,"":1}`,
 			to.good[:len(to.good)-1] + `,"x":"` + "\xed\xa0\x80" + `"}`, to.good[:len(to.good)-1] + `,"x":1e400}`, to.good[:len(to.good)-1] + `,"x":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + "}",
 			strings.ToUpper(to.good), utf16(to.good), `"` + strings.ReplaceAll(to.good, `"`, `\"`) + `"`,
 		} {
+			if strings.HasPrefix(to.path, "/v1/services") && (i == 0 || strings.HasPrefix(body, to.good[:len(to.good)-1]+`,"`)) {
+				continue // django-portmaster takes the last of two fields, and passes over those that it does not know
+			}
 			add(fmt.Sprintf("%s%.40q", name, body), call(to.method, to.path, body))
 		}
 	}

@@ -55,13 +55,35 @@ func (s *Server) getPort(_ context.Context, in *struct {
 			return nil, err
 		}
 		u := used[known.Lease.ID]
-		out.PID = u.pid
+		out.PID = cmp.Or(u.pid, known.Lease.Holder.Identity.PID)
 		if known.State == lease.PortLeased {
 			out.State = cmp.Or(string(u.state), string(launcher.PortLeased))
 		}
 	}
 	bound(&out)
+	if known.State == lease.PortLeased && known.Lease.Holder.Identity.PID != 0 && holderListens(out) {
+		out.State = string(launcher.PortListening)
+	}
 	return &reply[api.PortWho]{out}, nil
+}
+
+// holderListens reports whether the holder of a port's lease, or a process that
+// comes from it, has a socket that listens on the port.
+func holderListens(who api.PortWho) bool {
+	listens := make(map[int]bool)
+	for _, socket := range who.Sockets {
+		for _, o := range socket.Owners {
+			listens[o.PID] = socket.State == string(sockdiag.Listening) || who.Protocol == string(lease.UDP)
+		}
+	}
+	if len(listens) == 0 {
+		return false
+	}
+	tree, err := proc.Snapshot()
+	if err != nil {
+		return listens[who.PID]
+	}
+	return slices.ContainsFunc(tree.Of(who.PID), func(pid int) bool { return listens[pid] })
 }
 
 // bound adds to what is told of a port who is bound to it, and what of that

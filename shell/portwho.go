@@ -58,7 +58,13 @@ func (s *Shell) showPort(who api.PortWho) {
 			holder += " (" + pid + ")"
 		}
 		add("holder", holder)
+		if l.Owner != "" {
+			add("owner", l.Owner)
+		}
 		add("since", ago(l.Since))
+		if !l.ExpiresAt.IsZero() {
+			add("runs out", l.ExpiresAt.Local().Format(time.DateTime)+" (in "+span(time.Until(l.ExpiresAt))+")")
+		}
 	}
 	if a := who.SetAside; a != nil {
 		add("set aside", a.Reason+", since "+ago(a.Since))

@@ -164,3 +164,30 @@ func TestPortWhoSaysWhatItCannotSee(t *testing.T) {
 		t.Errorf("what only root may: %+v, %v", fixed, err)
 	}
 }
+
+// A port that a process of the system holds is listened on by it, once it is; who
+// holds it is told with its owner.
+func TestPortWhoOfAProcess(t *testing.T) {
+	t.Parallel()
+	r := start(t, t.TempDir())
+	ctx := t.Context()
+	held, err := r.client.AcquireLeases(ctx, api.AcquireLeases{
+		Ports: []api.PortRequest{{System: true}}, Holder: api.Holder{Kind: api.HolderProcess, PID: os.Getpid(), Name: "the test"}, Owner: "me",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := held[0].Port
+	who, err := r.client.PortWho(ctx, "tcp", port)
+	if err != nil || who.State != api.PortLeased || who.PID != os.Getpid() || who.Lease == nil || who.Lease.Owner != "me" || who.Lease.Kind != api.HolderProcess {
+		t.Errorf("%+v, %v", who, err)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if who, err := r.client.PortWho(ctx, "tcp", port); err != nil || who.State != api.PortListening || len(who.Sockets) != 1 {
+		t.Errorf("once it listens: %+v, %v", who, err)
+	}
+}

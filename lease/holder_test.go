@@ -282,8 +282,10 @@ func TestProcessEnds(t *testing.T) {
 	second := f.hold(t, "http", one)
 	stays := f.hold(t, "http", two)
 	f.net.occupy(lease.TCP, second.Port, 77, "left")
-	_, _, _ = log.After(-1, 64)
-
+	f.recuperate(t)
+	if n := p.handles(); n != 2 {
+		t.Fatalf("%d processes are watched, want 2", n)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	ran := make(chan error, 1)
 	go func() { ran <- f.Run(ctx) }()

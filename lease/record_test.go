@@ -77,6 +77,13 @@ func TestRecordOfVersion1(t *testing.T) {
 	if again := got.Record(); !bytes.Equal(again, record) {
 		t.Errorf("it is written as\n%q, and was\n%q", again, record)
 	}
+	// A record of version 2 has something that this one is not for.
+	empty := append([]byte{2}, written[1:]...)
+	empty = binary.AppendVarint(empty, time.Time{}.Unix())
+	empty = append(empty, 0, 0, 0, 0, 0, 0, 0, 0)
+	if got, err := lease.ParseRecord(key, withSum(key, empty)); !errors.Is(err, lease.ErrRecord) || !strings.Contains(err.Error(), "nothing") {
+		t.Errorf("version 2 without need: %+v, %v", got, err)
+	}
 	if v := full().Record()[0]; v != 2 {
 		t.Errorf("a holder with more has a record of version %d", v)
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -405,6 +406,7 @@ func TestSocketModes(t *testing.T) {
 		{"a group's, for another", grouped, memberGID, 0o660, identity{uid: 61004, gid: 61009}, "connect: permission denied"},
 		{"a group's, for a member", grouped, memberGID, 0o660, identity{uid: 61001, gid: memberGID}, "200 403"},
 		{"a group's, for a further member", grouped, memberGID, 0o660, identity{uid: 61001, gid: 61009, groups: []uint32{memberGID}}, "200 403"},
+		{"a group's, for a member of many", grouped, memberGID, 0o660, identity{uid: 61001, gid: 61009, groups: manyGroups()}, "200 403"},
 		{"a group's, for the owner", grouped, memberGID, 0o660, identity{}, "200 400"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -430,6 +432,15 @@ func TestSocketModes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// manyGroups are more groups than are asked of the kernel at first.
+func manyGroups() []uint32 {
+	var groups []uint32
+	for n := range uint32(100) {
+		groups = append(groups, 62000+n)
+	}
+	return append(groups, memberGID)
 }
 
 // A socket that is shared is of no use where others do not get to it: a folder
@@ -491,6 +502,48 @@ func TestRevokedStreamEnds(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 		resp.Body.Close()
+	}
+}
+
+// A stream ends when the time of its token is over.
+func TestExpiredStreamEnds(t *testing.T) {
+	a := newAccessRig(t)
+	_, secret, err := a.tokens.Add(t.Context(), access.Token{Name: "brief", Role: access.Read, Expires: time.Now().Add(time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, "GET", a.url+"/v1/events", nil)
+	req.Header.Set("Authorization", "Bearer "+secret)
+	resp, err := a.ca.client("127.0.0.1").Do(req)
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatal(resp, err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Error(err)
+	}
+}
+
+// A route of which nobody has said who may ask is for admins, and one that is not
+// there for everybody who may anything.
+func TestUndeclaredRoutes(t *testing.T) {
+	s := server.New(server.Options{Leases: &fakeLeases{}, Processes: &fakeProcesses{}, Keys: storetest.NewMemory(), Home: t.TempDir(), Logger: quiet})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /forgotten", func(http.ResponseWriter, *http.Request) {})
+	for role, want := range map[access.Role]int{access.None: 403, access.Read: 403, access.Exec: 403, access.Admin: 200} {
+		w := httptest.NewRecorder()
+		ctx := access.With(t.Context(), access.Caller{Known: true, Role: role})
+		s.Permit(mux).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/forgotten", nil))
+		if w.Code != want {
+			t.Errorf("role %v: %d, want %d", role, w.Code, want)
+		}
+	}
+	w := httptest.NewRecorder()
+	s.Permit(mux).ServeHTTP(w, httptest.NewRequest("GET", "/forgotten", nil))
+	if w.Code != 401 {
+		t.Errorf("nobody: %d", w.Code)
 	}
 }
 

@@ -311,7 +311,7 @@ func (d *driven) token(t *testing.T) string {
 
 // Every operation of the document says what it is, and has only what it says.
 func TestDocument(t *testing.T) {
-	d := drive(t, 25100)
+	d := drive(t, 25299)
 	described := func(where, text string) {
 		if strings.TrimSpace(text) == "" {
 			t.Errorf("%s has no description", where)
@@ -372,7 +372,7 @@ func TestDocument(t *testing.T) {
 
 // Every operation is done with valid input, and answers as the document says.
 func TestValidRequests(t *testing.T) {
-	d := drive(t, 25120)
+	d := drive(t, 25300)
 	for id := range inputs {
 		if d.operations[id] == nil {
 			t.Errorf("there are inputs for %s, which is no operation", id)

@@ -253,7 +253,7 @@ func TestOfferRunsOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	late.Add(int64(10 * time.Minute))
-	r = start(t, dir, clock)
+	start(t, dir, clock)
 	gone()
 	kept := ask("web-01")
 	if status, text := raw(t, socket, "POST", offers+"/"+kept.Secret+"/accept", ""); status != 201 || kept.Port != first {

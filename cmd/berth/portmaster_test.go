@@ -161,6 +161,13 @@ func TestPortmasterPage(t *testing.T) {
 	if len(active) != 1 || active[0].Port != 5000 || active[0].Holder != "web-01 (offered)" {
 		t.Errorf("%+v", active)
 	}
+	leases, err := h.client.Leases(t.Context())
+	if err != nil || len(leases) != 1 || leases[0].Kind != api.HolderSession || time.Until(leases[0].ExpiresAt) < 25*time.Minute || time.Until(leases[0].ExpiresAt) > 30*time.Minute {
+		t.Errorf("%+v %v", leases, err)
+	}
+	if out := h.run("lease", "ls"); !strings.Contains(out, "web-01 (offered)") {
+		t.Error(out)
+	}
 	port := as(call(accept, offer.Secret, 201), accept.answer)
 	h.kill(h.daemon().PID)
 	h.run("ls")

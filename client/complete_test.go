@@ -113,10 +113,12 @@ var calls = map[string]func(ctx context.Context, c *client.Client) error{
 	"add-token":     func(ctx context.Context, c *client.Client) error { return second(c.AddToken(ctx, api.AddToken{})) },
 	"delete-tokens": func(ctx context.Context, c *client.Client) error { return second(c.DeleteTokens(ctx, "ci")) },
 	"list-quotas":   func(ctx context.Context, c *client.Client) error { return second(c.Quotas(ctx)) },
-	"set-quota":     func(ctx context.Context, c *client.Client) error { return second(c.SetQuota(ctx, "ci", api.SetQuota{Max: 3})) },
-	"delete-quota":  func(ctx context.Context, c *client.Client) error { return c.DeleteQuota(ctx, "ci") },
-	"get-whoami":    func(ctx context.Context, c *client.Client) error { return second(c.Whoami(ctx)) },
-	"list-audit":    func(ctx context.Context, c *client.Client) error { return second(c.Audit(ctx, 5)) },
+	"set-quota": func(ctx context.Context, c *client.Client) error {
+		return second(c.SetQuota(ctx, "ci", api.SetQuota{Max: 3}))
+	},
+	"delete-quota": func(ctx context.Context, c *client.Client) error { return c.DeleteQuota(ctx, "ci") },
+	"get-whoami":   func(ctx context.Context, c *client.Client) error { return second(c.Whoami(ctx)) },
+	"list-audit":   func(ctx context.Context, c *client.Client) error { return second(c.Audit(ctx, 5)) },
 	"follow-audit": func(ctx context.Context, c *client.Client) error {
 		ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond) // it has no end
 		defer cancel()

@@ -20,9 +20,6 @@ import (
 	"berth/api"
 )
 
-// endLimit is how long instances may take to end after they were asked to.
-const endLimit = 10 * time.Second
-
 // instance is a child that becomes the command once its ports are leased.
 type instance struct {
 	number int
@@ -217,7 +214,7 @@ func (c *crew) wait(signals <-chan os.Signal) {
 	var limit <-chan time.Time
 	for left := len(c.all); left > 0; {
 		if c.asked && limit == nil {
-			limit = time.After(endLimit)
+			limit = time.After(c.task.grace)
 		}
 		select {
 		case in := <-c.exits:

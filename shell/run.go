@@ -41,12 +41,13 @@ type runCommand struct {
 	Instances instanceCount `short:"i" placeholder:"N" help:"how many instances"`
 	Name      string        `placeholder:"NAME" help:"who holds the ports, for people; left out, the name of the program"`
 	EnvFile   []string      `sep:"none" placeholder:"FILE" complete:"file" help:"a file with variables of its environment, NAME=value a line"`
+	Grace     seconds       `default:"10" placeholder:"SECONDS" help:"with -i: how long instances may take to end when they are asked to, 10 if left out"`
 	Inject    injection     `default:"env" placeholder:"WAY" help:"how a JVM is told its ports: env, as -D in JAVA_TOOL_OPTIONS, or none"`
 }
 
 func (runCommand) page() page {
 	return page{
-		usage: []string{"berth run [-n RANGE…] [-port SPEC…] [-count N] [-proto PROTOCOL] [-i N] [-name NAME] [-env-file FILE…] [-inject WAY] -- COMMAND [ARG…]"},
+		usage: []string{"berth run [-n RANGE…] [-port SPEC…] [-count N] [-proto PROTOCOL] [-i N] [-grace SECONDS] [-name NAME] [-env-file FILE…] [-inject WAY] -- COMMAND [ARG…]"},
 		long: `Leases ports and runs a command in the foreground with them. Without -n and -port it gets one port that is free. The leases end with the command, however it ends.
 
 A single command takes the place of berth: it has its process id, its terminal and its signals, job control works, and its exit code is the one that is seen. Nothing of berth is left beside it, and the process that holds the leases is the command itself. So neither can outlive the other, also where it is killed. A daemon that is restarted meanwhile keeps the leases. What the command leaves running behind it does not hold them: a server that forks into the background gives its port up, and the port is set aside until nobody is bound to it. Have it stay in the foreground, or use berth start.
@@ -55,7 +56,7 @@ The environment has PORT, the first port, TCP_PORT, TCP_PORTS and TCP_PORTS_RANG
 
 A file of -env-file has NAME=value, a line each; export before it, comments with # and values in quotes, over several lines too, are understood. It counts more than the environment, and the ports count more than it. The same variables are replaced in values that are not in single quotes.
 
-With -i each of the N instances is a child of berth with ports and leases of its own, 3000-3003 giving them one each. All have their ports before any runs, or none runs. Their lines are shown with name and number before them; they have no input. Ctrl-C, Ctrl-Z, and signals that berth is sent reach all of them and what they have started. Who has not ended 10 seconds after SIGINT, SIGTERM or SIGQUIT is killed. One that ends leaves the others alone; berth ends with the last one, with the exit code of the first that failed. If berth itself is killed they are sent SIGTERM, and whoever goes on keeps its leases.
+With -i each of the N instances is a child of berth with ports and leases of its own, 3000-3003 giving them one each. All have their ports before any runs, or none runs. Their lines are shown with name and number before them; they have no input. Ctrl-C, Ctrl-Z, and signals that berth is sent reach all of them and what they have started. Who has not ended 10 seconds after SIGINT, SIGTERM or SIGQUIT, or what -grace says, is killed. One that ends leaves the others alone; berth ends with the last one, with the exit code of the first that failed. If berth itself is killed they are sent SIGTERM, and whoever goes on keeps its leases.
 
 The exit code is that of the command, 128 and the signal's number where a signal ended it, 127 where it is not found and 126 where it cannot be run; 1, 2 and 3 where berth could not lease the ports, as ever.`,
 		examples: []example{
@@ -89,6 +90,7 @@ type task struct {
 	ports []descriptor.PortSpec
 	count int
 	proto string
+	grace time.Duration
 }
 
 func (c *runCommand) run(ctx context.Context, s *Shell) error {
@@ -102,7 +104,7 @@ func (c *runCommand) run(ctx context.Context, s *Shell) error {
 	if n > mostInstances {
 		return &UsageError{Text: fmt.Sprintf("option -i: at most %d instances run in the foreground: use start", mostInstances)}
 	}
-	t := &task{s: s, name: c.Name, count: max(1, int(c.Count)), proto: string(c.Proto)}
+	t := &task{s: s, name: c.Name, count: max(1, int(c.Count)), proto: string(c.Proto), grace: time.Duration(float64(c.Grace) * float64(time.Second))}
 	if t.name == "" {
 		base := filepath.Base(c.Words[0])
 		t.name = strings.TrimSuffix(base, filepath.Ext(base))

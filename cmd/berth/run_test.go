@@ -299,6 +299,31 @@ func TestRunKilled(t *testing.T) {
 	h.eventually("all ports are back", func() bool { return len(h.active("http")) == 0 })
 }
 
+// Instances that do not end when they are asked to are killed, and with each all
+// that it has started.
+func TestRunGrace(t *testing.T) {
+	h := newHost(t)
+	first := portBlock(t)
+	h.run("port", "add", "-n", "http", "-min", strconv.Itoa(first), "-max", strconv.Itoa(first+1))
+	cmd, held := h.startRun(2, "-i", "2", "-grace", "0.1", "-port", "http", "--", "sh", "-c", `trap "" TERM; (trap - TERM; server) & exec sleep 1000`)
+	if err := cmd.Process.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 128+9 {
+		t.Errorf("exit code %d", code)
+	}
+	h.eventually("all ports are back", func() bool { return len(h.active("http")) == 0 })
+	for _, p := range held {
+		if err := unix.Kill(-p.PID, 0); !errors.Is(err, unix.ESRCH) {
+			// Who was orphaned is reaped by the first process, when it does.
+			if state := stateOf(t, p.PID); state != "" && state != "Z" {
+				t.Errorf("of the group of %d something is left: %v, %s", p.PID, err, state)
+			}
+		}
+	}
+}
+
 // A child that waits for what it is to run ends when who would tell it is gone,
 // also in the middle of telling.
 func TestRunHeldBack(t *testing.T) {

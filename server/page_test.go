@@ -61,8 +61,8 @@ func TestPages(t *testing.T) {
 			pages := 0
 			for at := fmt.Sprintf("%s?limit=%d", path, size); at != ""; pages++ {
 				var items []map[string]any
-				if items, at = pageOf(t, r, at); len(items) > size || len(items) == 0 {
-					t.Fatalf("%s in pages of %d: a page of %d", path, size, len(items))
+				if items, at = pageOf(t, r, at); len(items) > size || len(items) == 0 || pages > len(all) {
+					t.Fatalf("%s in pages of %d: page %d has %d", path, size, pages, len(items))
 				}
 				for _, item := range items {
 					got = append(got, key(item))

@@ -85,7 +85,7 @@ func (d *daemon) handler() http.Handler {
 	answer("GET /v1/tokens", 200, func(*http.Request, []byte) any { return []api.Token{{Name: "ci", Role: api.RoleLease}} })
 	answer("GET /v1/ranges", 200, func(*http.Request, []byte) any { return d.ranges })
 	answer("GET /v1/leases", 200, func(*http.Request, []byte) any {
-		return []api.Lease{{ID: "l1", Port: 5004, Protocol: "udp", Kind: api.HolderManual, Owner: "turn1"}, {ID: "l2", Port: 8080, Protocol: "tcp", Kind: api.HolderSession}}
+		return []api.Lease{{ID: "l1", Port: 5004, Protocol: "udp", Kind: api.HolderManual, Owner: "turn1"}, {ID: "l2", Port: 8080, Protocol: "tcp", Kind: api.HolderSession}, {ID: "l3", Port: 8081, Protocol: "tcp", Kind: api.HolderProcess, Process: 2, Holder: "httpServer 2 (demo 1.0)"}}
 	})
 	answer("POST /v1/ranges", 201, func(_ *http.Request, body []byte) any {
 		var in api.AddRanges

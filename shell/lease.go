@@ -337,7 +337,7 @@ func (leaseReleaseCommand) page() page {
 			"berth lease release LEASE… [-proto tcp|udp]",
 			"berth lease release [-n PATTERN] [-owner PATTERN] [-proto tcp|udp]",
 		},
-		long: `Releases leases: those that are named by id or port, or all that fit -n, -owner and -proto together. Their ports can be leased again at once. What berth's own processes hold is not released by -n and -owner: kill ends it.
+		long: `Releases leases: those that are named by id or port, or all that fit -n, -owner and -proto together. Their ports can be leased again at once. What the processes hold that berth runs is not released: kill ends it.
 
 An id or a port that is not leased is an error with exit code 4; a pattern that fits nothing is none.`,
 		examples: []example{
@@ -369,6 +369,11 @@ func (c *leaseReleaseCommand) run(ctx context.Context, s *Shell) error {
 	}
 	if err != nil {
 		return err
+	}
+	for _, l := range found {
+		if l.Process != 0 {
+			return fmt.Errorf("port %d is held by %s, which runs: kill -i %d ends it, and its lease", l.Port, oneLine(l.Holder), l.Process)
+		}
 	}
 	s.noneMatch(c.Output, len(found), strings.TrimSpace(c.Name+" "+c.Owner), "lease", "")
 	for _, l := range found {

@@ -24,3 +24,18 @@ func TestNewcomers(t *testing.T) {
 		}
 	}
 }
+
+// The lease of a process that runs is not released under it, and the others of
+// that line stay.
+func TestReleaseOfAProcess(t *testing.T) {
+	d := sample(newDaemon(t))
+	got := d.run(t, "", "lease", "release", "8080", "8081")
+	if got.code != 1 || !strings.Contains(got.err, "port 8081 is held by httpServer 2 (demo 1.0), which runs: kill -i 2 ends it") {
+		t.Errorf("code %d, %q", got.code, got.err)
+	}
+	for _, line := range d.requests() {
+		if strings.HasPrefix(line, "DELETE") {
+			t.Errorf("it was asked %q", line)
+		}
+	}
+}

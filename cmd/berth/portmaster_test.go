@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"berth/api"
+	"berth/shell"
 )
 
 // documented is a call as the page of django-portmaster shows it: of its objects
@@ -325,5 +327,35 @@ func TestOfferAskedTwice(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// How long offers can be accepted is an option of serve's, or else a variable.
+func TestOfferTTL(t *testing.T) {
+	for _, tt := range []struct {
+		option   time.Duration
+		variable string
+		want     time.Duration
+		refused  string
+	}{
+		{0, "", 0, ""},
+		{10 * time.Minute, "", 10 * time.Minute, ""},
+		{0, "90s", 90 * time.Second, ""},
+		{time.Hour, "90s", time.Hour, ""},
+		{0, "soon", 0, `BERTH_OFFER_TTL: "soon" is not a time from 1s to 8760h, as 10m`},
+		{0, "0s", 0, "BERTH_OFFER_TTL: "},
+		{0, "-1m", 0, "BERTH_OFFER_TTL: "},
+		{0, "10000h", 0, "BERTH_OFFER_TTL: "},
+	} {
+		t.Setenv("BERTH_OFFER_TTL", tt.variable)
+		d := newDaemon(pathsIn(t, t.TempDir()), slog.New(slog.DiscardHandler))
+		err := d.setOfferTTL(shell.ServeOptions{OfferTTL: tt.option})
+		if tt.refused == "" && (err != nil || d.offerTTL != tt.want) || tt.refused != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.refused)) {
+			t.Errorf("option %v, variable %q: %v, %v", tt.option, tt.variable, d.offerTTL, err)
+		}
+	}
+	h := newHost(t)
+	if says := h.refused(2, "serve", "-offer-ttl", "5x"); !strings.Contains(says, "-offer-ttl") {
+		t.Error(says)
 	}
 }

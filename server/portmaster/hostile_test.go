@@ -17,7 +17,7 @@ var hostile = []string{
 	`{"name":"../../etc","start":5000,"end":6000}`, `{"name":"*","start":5000,"end":6000}`, `{"name":"a*","start":5000,"end":6000}`, `{"name":"\u0000","start":5000,"end":6000}`,
 	`{"name":"\ud800","start":5000,"end":6000}`, `{"name":"x","name":7,"start":5000,"end":6000}`, `{"name":"x","description":"` + strings.Repeat("\\u0000", 10) + `","start":5000,"end":6000}`,
 	`{"port":1,"service":"other","secret":"x","name":"<script>"}`, `{"name":"%00%n%s"}`, `{"name":"` + strings.Repeat("x", 60_000) + `"}`, strings.Repeat("[", 60_000),
-	strings.Repeat(`{"name":`, 9_000) + "1" + strings.Repeat("}", 9_000), `{"name":"web-01\n"}`, `{"name":"‮bew"}`, `{"name":1e5}`, `{"name":""}`,
+	strings.Repeat(`{"name":`, 9_000) + "1" + strings.Repeat("}", 9_000), `{"name":"web-01\n"}`, `{"name":"\u202ebew"}`, `{"name":1e5}`, `{"name":""}`,
 }
 
 // Whatever is sent is answered with what is wrong, in JSON, and never with the

@@ -167,19 +167,20 @@ func TestLeaseFilters(t *testing.T) {
 func TestHolderOfAnotherUser(t *testing.T) {
 	require.Root(t)
 	socket := ""
-	r := newRigOn(t, nil, func(s *shared) {
+	var mu sync.Mutex
+	var asked []lease.Request
+	newRigOn(t, nil, func(s *shared) {
 		s.path = filepath.Join(openDir(t), "b.sock")
 		s.peers.Users = map[int]access.Role{nobody: access.Lease}
 		socket = s.path
+	}, func(o *server.Options) {
+		o.Leases.(*fakeLeases).acquire = func(_ context.Context, requests []lease.Request) ([]lease.Lease, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = requests
+			return nil, nil
+		}
 	})
-	var mu sync.Mutex
-	var asked []lease.Request
-	r.leases.acquire = func(_ context.Context, requests []lease.Request) ([]lease.Lease, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		asked = requests
-		return nil, nil
-	}
 	child := exec.Command("/proc/self/exe", "-test.run=^TestHolderChild$", "-test.v")
 	child.Dir = "/"
 	child.Env = append(os.Environ(), "BERTH_TEST_HOLDER="+socket)

@@ -136,3 +136,29 @@ func thousands(n int) string {
 	}
 	return thousands(n/1000) + fmt.Sprintf(",%03d", n%1000)
 }
+
+// lacking says why a request of a plan cannot have ports, and gives back those
+// of the plan. It is errAfresh where the others have ports that were picked
+// before one was refused: they may be in the way of a block. The lock is held.
+func (m *Manager) lacking(p *Plan, q *Request, r Range) error {
+	m.takeBack(p)
+	if p.refused && p.first != nil {
+		p.refused = false
+		m.giveBackLocked(p)
+		p.done = false
+		return errAfresh
+	}
+	if q.Port != 0 {
+		err := m.conflict(p, r)
+		m.giveBackLocked(p)
+		return err
+	}
+	n := 0 // wanted of the same interval
+	for i := range p.requests {
+		if other := &p.requests[i]; other.Range == q.Range && other.Min == q.Min && other.Max == q.Max {
+			n += other.count()
+		}
+	}
+	m.giveBackLocked(p)
+	return m.full(r, n, q.count())
+}

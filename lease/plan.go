@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"berth/internal/failpoint"
-	"berth/store"
 )
 
 // Plan is leases that have been picked and probed but not committed. Their
@@ -355,32 +354,6 @@ func (m *Manager) mark(p *Plan, i int, r Range, first int, now time.Time) {
 	}
 }
 
-// lacking says why a request of a plan cannot have ports, and gives back those
-// of the plan. It is errAfresh where the others have ports that were picked
-// before one was refused: they may be in the way of a block. The lock is held.
-func (m *Manager) lacking(p *Plan, q *Request, r Range) error {
-	m.takeBack(p)
-	if p.refused && p.first != nil {
-		p.refused = false
-		m.giveBackLocked(p)
-		p.done = false
-		return errAfresh
-	}
-	if q.Port != 0 {
-		err := m.conflict(p, r)
-		m.giveBackLocked(p)
-		return err
-	}
-	n := 0 // wanted of the same interval
-	for i := range p.requests {
-		if other := &p.requests[i]; other.Range == q.Range && other.Min == q.Min && other.Max == q.Max {
-			n += other.count()
-		}
-	}
-	m.giveBackLocked(p)
-	return m.full(r, n, q.count())
-}
-
 // blockedIn reports whether a range has ports that looking again could make
 // available. The lock is held.
 func (m *Manager) blockedIn(r Range) bool {
@@ -520,60 +493,4 @@ func (m *Manager) Abort(p *Plan) {
 	m.keep(p.ends)
 	m.mu.Unlock()
 	p.left()
-}
-
-// Acquire plans and commits leases, all or none, in the order of the requests.
-// It plans again if a port was lost to another host, and reads again what a
-// commit of unknown outcome has done. Its errors are those of Plan and of
-// Commit, but never ErrTaken.
-func (m *Manager) Acquire(ctx context.Context, requests ...Request) ([]Lease, error) {
-	return m.AcquireWith(ctx, nil, requests...)
-}
-
-// AcquireWith acquires leases, and commits with them what extra, unless it is
-// nil, returns for them: records of the caller, as in Commit. It is asked again
-// where ports were planned again. One of its conditions that does not hold is
-// store.ErrConflict.
-func (m *Manager) AcquireWith(ctx context.Context, extra func([]Lease) store.Batch, requests ...Request) ([]Lease, error) {
-	for {
-		p, err := m.Plan(ctx, requests)
-		if err != nil {
-			return nil, err
-		}
-		var more store.Batch
-		if extra != nil {
-			more = extra(p.Leases())
-		}
-		err = m.Commit(ctx, p, more)
-		failpoint.At("acquire/committed")
-		switch {
-		case err == nil:
-			return p.leases, nil
-		case errors.Is(err, ErrTaken):
-		case errors.Is(err, store.ErrUnknown):
-			if settleErr := m.Settle(ctx); settleErr != nil {
-				return nil, err
-			}
-			if m.holds(p) {
-				return p.leases, nil
-			}
-		default:
-			return nil, err
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// holds reports whether all leases of a plan are live.
-func (m *Manager) holds(p *Plan) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, s := range p.slots {
-		if !s.live || s.state != leased {
-			return false
-		}
-	}
-	return true
 }

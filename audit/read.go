@@ -147,24 +147,9 @@ type reader struct {
 // next returns records that were not read yet; more is nil where there may be
 // others, and else closed once there are.
 func (r *reader) next() (records []Record, more <-chan struct{}, err error) {
-	end, later, more, err := r.look()
-	if err != nil {
-		return nil, nil, err
-	}
-	if r.at == end && later == "" {
-		return nil, more, nil
-	}
-	if r.at == end {
-		f, err := os.Open(later)
-		if err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				err = nil // it has just become an older one
-			}
-			return nil, nil, err
-		}
-		r.file.Close()
-		r.file, r.at = f, 0
-		return nil, nil, nil
+	end, more, err := r.look()
+	if err != nil || r.at == end {
+		return nil, more, err
 	}
 	block := make([]byte, min(end-r.at, maxBlock))
 	if _, err := r.file.ReadAt(block, r.at); err != nil {
@@ -177,31 +162,46 @@ func (r *reader) next() (records []Record, more <-chan struct{}, err error) {
 	return parse(block), nil, nil
 }
 
-// look tells how much of the file may be read, and which file comes after it,
-// empty where it is the present one.
-func (r *reader) look() (end int64, later string, more <-chan struct{}, err error) {
+// look tells how much of the file may be read. From one that was read and is
+// rotated it goes on to the next.
+func (r *reader) look() (end int64, more <-chan struct{}, err error) {
 	l := r.log
-	l.mu.Lock()
+	l.mu.Lock() // no file is rotated meanwhile
 	defer l.mu.Unlock()
 	mine, err := r.file.Stat()
 	if err != nil {
-		return 0, "", nil, err
+		return 0, nil, err
 	}
 	if l.file == nil {
-		return mine.Size(), "", l.written, nil
+		return mine.Size(), l.written, nil
 	}
 	if present, err := l.file.Stat(); err != nil || os.SameFile(present, mine) {
-		return l.size, "", l.written, err
+		return l.size, l.written, err
 	}
-	for i := 0; i <= l.o.Files; i++ {
-		info, err := os.Stat(l.path(i))
-		switch {
+	if r.at < mine.Size() {
+		return mine.Size(), nil, nil
+	}
+	f, err := os.Open(l.after(mine))
+	if err != nil {
+		return 0, nil, err
+	}
+	r.file.Close()
+	r.file, r.at = f, 0
+	return 0, nil, nil
+}
+
+// after is the file that was begun after one that is not the present one, the
+// oldest of all where that one is gone.
+func (l *Log) after(file fs.FileInfo) string {
+	later := l.path(0)
+	for i := range l.o.Files + 1 {
+		switch info, err := os.Stat(l.path(i)); {
 		case err != nil:
-		case os.SameFile(info, mine):
-			return mine.Size(), later, nil, nil
+		case os.SameFile(info, file):
+			return later
 		default:
-			later = l.path(i) // where mine is gone, the oldest of all
+			later = l.path(i)
 		}
 	}
-	return mine.Size(), later, nil, nil
+	return later
 }

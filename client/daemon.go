@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,9 +37,10 @@ func (c *Client) StopDaemon(ctx context.Context) (api.Daemon, error) {
 		return api.Daemon{}, err
 	}
 	// Opened before it is told to end, the descriptor is of this daemon and of
-	// no later process with its pid. Over TCP the pid is another machine's.
+	// no later process with its pid. A pid of another machine, or of a namespace
+	// that this one is not in, is somebody else's here.
 	fd := -1
-	if c.remote == nil {
+	if c.remote == nil && c.listenerPID(ctx) == d.PID {
 		if opened, err := unix.PidfdOpen(d.PID, 0); err == nil {
 			fd = opened
 			defer unix.Close(fd)
@@ -53,6 +55,26 @@ func (c *Client) StopDaemon(ctx context.Context) (api.Daemon, error) {
 		return api.Daemon{}, fmt.Errorf("wait for the daemon (pid %d) to end: %w", d.PID, err)
 	}
 	return d, nil
+}
+
+// listenerPID is the pid of who listens on the socket, as it is seen from here;
+// 0 where it is not.
+func (c *Client) listenerPID(ctx context.Context) (pid int) {
+	conn, err := c.knock(ctx)
+	if err != nil {
+		return 0
+	}
+	defer conn.Close()
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) { // an error leaves it 0
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(cred.Pid)
+		}
+	})
+	return pid
 }
 
 // gone waits for the end of the process of a pidfd, or where there is none (the

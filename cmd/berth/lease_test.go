@@ -255,6 +255,10 @@ func TestLeaseInAPidNamespace(t *testing.T) {
 		if said := c.types(`berth lease acquire -n http`); !strings.Contains(said, "-ttl") {
 			t.Errorf("it says %q", said)
 		}
+		// Nor is the daemon's pid that of a process here, whose end is waited for.
+		if out := h.run("stop"); !strings.HasPrefix(out, "the daemon (pid 1) ended") {
+			t.Errorf("it says %q", out)
+		}
 	})
 }
 

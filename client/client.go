@@ -35,20 +35,26 @@ type Client struct {
 	remote    *remote
 	token     func() (string, error)
 	start     func(ctx context.Context) error
-	transport *http.Transport
-	http      *http.Client
+	transport http.RoundTripper
+	close     func() // the connections that are not in use
 }
 
 // New returns a client. Nothing is connected before the first call.
 func New(o Options) *Client {
 	c := &Client{socket: o.Socket, base: base, start: o.Start, token: o.Token}
-	c.transport = newTransport(c.dial)
 	if o.URL != "" {
 		c.base, c.start, c.remote = strings.TrimSuffix(o.URL, "/"), nil, &remote{url: o.URL, caFile: o.CAFile}
-		c.transport = newTransport(nil)
-		c.transport.DialTLSContext = c.remote.dial
+		tls := newTransport(nil)
+		tls.DialTLSContext = c.remote.dial
+		c.transport, c.close = tls, tls.CloseIdleConnections
+		return c
 	}
-	c.http = &http.Client{Transport: c.transport, CheckRedirect: noRedirect}
+	large := newTransport(c.dial)
+	small := &socketTransport{dial: c.dial, large: large}
+	c.transport, c.close = small, func() {
+		small.closeIdle()
+		large.CloseIdleConnections()
+	}
 	return c
 }
 
@@ -65,7 +71,7 @@ func (c *Client) Address() string {
 }
 
 // Close ends the connections that are not in use. It may be called more than once.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() { c.close() }
 
 type contextKey int
 

@@ -37,12 +37,10 @@ func newTransport(dial func(ctx context.Context, network, addr string) (net.Conn
 	return &http.Transport{
 		DialContext:         dial,
 		DisableCompression:  true, // answers are small, or stay on this machine
-		MaxIdleConnsPerHost: 64,
-		IdleConnTimeout:     time.Minute,
+		MaxIdleConnsPerHost: maxIdle,
+		IdleConnTimeout:     idleTime,
 	}
 }
-
-func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // dial connects to the socket. A daemon is started here and not above, so that
 // no request needs to be sent twice.
@@ -173,7 +171,7 @@ func (c *Client) sendOnce(ctx context.Context, method, path string, query url.Va
 	if err := c.authorize(req); err != nil {
 		return nil, err
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.transport.RoundTrip(req) // no redirects, which the daemon does not send
 	if err != nil {
 		return nil, lost(ctx, err)
 	}
@@ -191,10 +189,6 @@ func quoted(s string) string {
 
 // lost turns an error of net/http into one that tells whether a daemon was there.
 func lost(ctx context.Context, err error) error {
-	// The URL of *url.Error says nothing to the user.
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-	}
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

@@ -73,6 +73,7 @@ type Log struct {
 	lost    int           // records that could not be written since the last one that was
 	written chan struct{} // closed once a record was written
 	buf     bytes.Buffer
+	encoder *json.Encoder // to buf
 }
 
 // Open opens the log of a state folder, and makes it where there is none.
@@ -87,6 +88,8 @@ func Open(dir string, o Options) (*Log, error) {
 		o.Logger = slog.Default()
 	}
 	l := &Log{dir: dir, o: o, written: make(chan struct{})}
+	l.encoder = json.NewEncoder(&l.buf)
+	l.encoder.SetEscapeHTML(false)
 	if err := l.open(); err != nil {
 		return nil, fmt.Errorf("open the audit: %w", err)
 	}
@@ -156,9 +159,7 @@ func (l *Log) add(r Record) error {
 	if l.torn {
 		l.buf.WriteByte('\n')
 	}
-	enc := json.NewEncoder(&l.buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(r); err != nil {
+	if err := l.encoder.Encode(r); err != nil {
 		return err
 	}
 	n, err := l.file.Write(l.buf.Bytes())

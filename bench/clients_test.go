@@ -31,15 +31,12 @@ func BenchmarkClients(b *testing.B) {
 	pairs := size(2_000, 20) // of each
 	b.Run("socket", func(b *testing.B) {
 		d, bare := startDaemon(b), startBare(b)
-		ours, nobody := connections(b, d.Socket(), callers), connections(b, bare, callers)
+		ours, nobody := connections(b, d.Socket(), callers), plainConnections(b, bare, callers)
 		const none, requests = "net/http alone, empty request", "requests"
 		var took, empty []float64
 		f := alternate(b,
 			series{none, func(b *testing.B) float64 {
-				rate, each := timed(b, nobody, pairs, func(c *client.Client, _ int, _ *leaseHistory) error {
-					_, err := c.Leases(context.Background())
-					return err
-				})
+				rate, each := timed(b, callers, pairs, func(caller int) error { return emptyRequest(nobody[caller]) })
 				empty = append(empty, each...)
 				return rate
 			}},
@@ -122,24 +119,19 @@ func latency(b *testing.B, what string, took []float64, floor string, beside []f
 	}
 }
 
-// timed has each client do n pieces of work, and returns how many a second all
+// timed has each caller do n pieces of work, and returns how many a second all
 // did, and how many milliseconds each took.
-func timed(b *testing.B, clients []*client.Client, n int, work func(c *client.Client, number int, h *leaseHistory) error) (rate float64, each []float64) {
+func timed(b *testing.B, callers, n int, work func(caller int) error) (rate float64, each []float64) {
 	b.Helper()
-	return timedWith(b, clients, n, nil, work)
-}
-
-func timedWith(b *testing.B, clients []*client.Client, n int, h *leaseHistory, work func(c *client.Client, number int, h *leaseHistory) error) (float64, []float64) {
-	b.Helper()
-	took := make([][]float64, len(clients))
+	took := make([][]float64, callers)
 	var wait sync.WaitGroup
 	begin := time.Now()
-	for i, c := range clients {
+	for i := range callers {
 		took[i] = make([]float64, 0, n)
 		wait.Go(func() {
 			for range n {
 				start := time.Now()
-				if err := work(c, i, h); err != nil {
+				if err := work(i); err != nil {
 					b.Error(err)
 					return
 				}
@@ -152,7 +144,6 @@ func timedWith(b *testing.B, clients []*client.Client, n int, h *leaseHistory, w
 	if b.Failed() {
 		b.FailNow()
 	}
-	var each []float64
 	for _, t := range took {
 		each = append(each, t...)
 	}
@@ -164,7 +155,8 @@ func timedWith(b *testing.B, clients []*client.Client, n int, h *leaseHistory, w
 func timedPairs(b *testing.B, clients []*client.Client, n int, h *leaseHistory) (rate float64, each []float64) {
 	b.Helper()
 	in := api.AcquireLeases{Ranges: []string{"bench"}, Holder: api.Holder{Name: "bench"}}
-	return timedWith(b, clients, n, h, func(c *client.Client, number int, h *leaseHistory) error {
+	return timed(b, len(clients), n, func(number int) error {
+		c := clients[number]
 		call := time.Now()
 		got, err := c.AcquireLeases(context.Background(), in)
 		if err != nil {

@@ -2,7 +2,9 @@ package bench_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -71,10 +73,12 @@ func BenchmarkSocket(b *testing.B) {
 	d := startDaemon(b)
 	bare := startBare(b)
 	for _, callers := range []int{1, 16, 64} {
-		ours, nobody := connections(b, d.Socket(), callers), connections(b, bare, callers)
+		ours, nobody := connections(b, d.Socket(), callers), plainConnections(b, bare, callers)
 		n := map[int]int{1: size(1_000, 50), 16: size(6_000, 200), 64: size(10_000, 300)}[callers]
 		const none, light, pairs = "net/http alone, empty request", "GET /v1/leases, empty", "requests"
-		bareSeries := series{none, func(b *testing.B) float64 { return measureEmpty(b, nobody, n) }}
+		bareSeries := series{none, func(b *testing.B) float64 {
+			return share(b, callers, n, func(caller int) error { return emptyRequest(nobody[caller]) })
+		}}
 		lightSeries := series{light, func(b *testing.B) float64 { return measureEmpty(b, ours, n) }}
 		pairSeries := series{pairs, func(b *testing.B) float64 { return 2 * measureRequests(b, ours, n/2) }}
 		b.Run(fmt.Sprintf("empty/clients=%d", callers), func(b *testing.B) {
@@ -100,6 +104,34 @@ func connections(b *testing.B, socket string, n int) []*client.Client {
 		b.Cleanup(all[i].Close)
 	}
 	return all
+}
+
+// plainConnections are clients of a socket that net/http alone makes.
+func plainConnections(b *testing.B, socket string, n int) []*http.Client {
+	all := make([]*http.Client, n)
+	for i := range all {
+		transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}}
+		all[i] = &http.Client{Transport: transport}
+		b.Cleanup(transport.CloseIdleConnections)
+	}
+	return all
+}
+
+// emptyRequest asks for a list and reads it.
+func emptyRequest(c *http.Client) error {
+	resp, err := c.Get("http://bare/v1/leases")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var list []api.Lease
+	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
 }
 
 // measureEmpty is how many empty requests a second are answered.

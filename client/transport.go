@@ -184,6 +184,9 @@ func (c *Client) sendOnce(ctx context.Context, method, path string, query url.Va
 
 // quoted makes a string of structured fields (RFC 9651).
 func quoted(s string) string {
+	if !strings.ContainsAny(s, `\"`) {
+		return `"` + s + `"`
+	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 

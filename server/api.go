@@ -98,7 +98,10 @@ func (s *Server) routes() *http.ServeMux {
 	config.RejectUnknownQueryParameters = true
 	config.Formats = map[string]huma.Format{"application/json": strictJSON, "json": strictJSON}
 	describeAccess(config.OpenAPI)
-	routes := humago.New(mux, config)
+	routes := humago.New(leanMux{mux, map[string]func(http.ResponseWriter, *http.Request) bool{
+		"POST /v1/leases":        s.leanAcquire,
+		"DELETE /v1/leases/{id}": s.leanRelease,
+	}}, config)
 
 	s.routeDaemon(routes)
 	s.routeHealth(routes)

@@ -151,8 +151,7 @@ func noteCode(ctx context.Context, code api.Code) {
 // noteBody says what a change is about by the body of its request or its answer,
 // of those that tell it: names, ids and ports, never what may be a secret.
 func noteBody(ctx context.Context, message any) {
-	c, ok := ctx.Value(changeKey{}).(*change)
-	if !ok {
+	if ctx.Value(changeKey{}) == nil {
 		return
 	}
 	v := reflect.ValueOf(message)
@@ -160,9 +159,18 @@ func noteBody(ctx context.Context, message any) {
 		return
 	}
 	if body := v.Elem().FieldByName("Body"); body.IsValid() && body.CanInterface() {
-		if text := about(body.Interface()); text != "" {
-			c.notes = append(c.notes, text)
-		}
+		noteAbout(ctx, body.Interface())
+	}
+}
+
+// noteAbout is noteBody for a body itself.
+func noteAbout(ctx context.Context, body any) {
+	c, ok := ctx.Value(changeKey{}).(*change)
+	if !ok {
+		return
+	}
+	if text := about(body); text != "" {
+		c.notes = append(c.notes, text)
 	}
 }
 

@@ -180,7 +180,9 @@ func parseKey(field string) (string, error) {
 		if key, ok = strings.CutSuffix(quoted, `"`); !ok {
 			return "", invalid("header.Idempotency-Key: the closing quote is missing")
 		}
-		key = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(key)
+		if strings.Contains(key, `\`) {
+			key = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(key)
+		}
 	}
 	if key == "" || len(key) > maxKey {
 		return "", invalid("header.Idempotency-Key: it has %d bytes, not 1 to %d", len(key), maxKey)
@@ -213,9 +215,15 @@ func (q *keyed) record(note keyNote) store.Batch {
 		}
 		note.Answer = nil
 	}
+	// An answer is JSON already, as short as it can be.
+	answer := note.Answer
+	note.Answer = nil
 	value, err := json.Marshal(note)
 	if err != nil {
 		panic(err) // plain data
+	}
+	if answer != nil {
+		value = slices.Concat(value[:len(value)-1], []byte(`,"answer":`), answer, []byte("}"))
 	}
 	b.IfAbsent(k)
 	b.Put(k, value)

@@ -74,10 +74,12 @@ func (s *Server) listLeases(_ context.Context, in *struct {
 // leasePlace is where a lease is in lists.
 func leasePlace(l lease.Lease) []any { return []any{string(l.Protocol), l.Port, string(l.ID)} }
 
-func (s *Server) acquireLeases(ctx context.Context, in *struct {
+type acquireLeases struct {
 	Keyed
 	Body api.AcquireLeases
-}) (*reply[[]api.Lease], error) {
+}
+
+func (s *Server) acquireLeases(ctx context.Context, in *acquireLeases) (*reply[[]api.Lease], error) {
 	leases, err := once(ctx, s, in.Key, "acquire-leases", in.Body, func(q *keyed) ([]api.Lease, error) {
 		return s.acquire(ctx, in.Body, q)
 	}, func(note *keyNote) (leases []api.Lease, err error) {
@@ -175,10 +177,12 @@ func (s *Server) renewLease(ctx context.Context, in *struct {
 	return &reply[api.Lease]{apiLease(l)}, nil
 }
 
-func (s *Server) releaseLease(ctx context.Context, in *struct {
+type releaseLease struct {
 	ID         string `path:"id" doc:"the lease's id"`
 	Generation int64  `query:"generation" minimum:"0" doc:"the lease's generation; another one is refused; left out, any will do"`
-}) (*empty, error) {
+}
+
+func (s *Server) releaseLease(ctx context.Context, in *releaseLease) (*empty, error) {
 	if err := s.mayChange(ctx, in.ID); err != nil {
 		return nil, err
 	}

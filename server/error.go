@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -217,7 +216,7 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
-	json.NewEncoder(w).Encode(p) // an error here is the client's going away
+	huma.DefaultJSONFormat.Marshal(w, p) // an error here is the client's going away
 }
 
 // useProblems makes huma tell its own errors, those of validation among them,

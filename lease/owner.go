@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -51,6 +52,9 @@ func (m *Manager) beginGivingUp(ctx context.Context, p *Plan) error {
 		}
 		if err != nil {
 			leave()
+			if errors.Is(err, ErrRangeNotFound) {
+				return err // it is what was asked for
+			}
 			return fmt.Errorf("give up leases: %w", err)
 		}
 		p.ends, p.reuses, p.leave = ends, true, leave

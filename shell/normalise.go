@@ -394,7 +394,17 @@ func nearest(word string, names []string) string {
 			best, at = name, d
 		}
 	}
-	return best
+	if best != "" {
+		return best
+	}
+	// -protocol for -proto, -descr for -description.
+	const least = 3
+	for _, name := range names {
+		if len(word) >= least && len(name) >= least && (strings.HasPrefix(name, word) || strings.HasPrefix(word, name)) {
+			return name
+		}
+	}
+	return ""
 }
 
 // distance counts the slips that make b out of a: a letter put in, left out or

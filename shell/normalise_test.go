@@ -29,6 +29,7 @@ func TestNormalise(t *testing.T) {
 		{"a value does not stick to a letter", "port ls -nhttp", "port ls: unknown option -nhttp"},
 		{"three dashes", "port ls ---name x", "port ls: unknown option ---name"},
 		{"a near option", "port add -mim 3", "did you mean -min?"},
+		{"the name written out", "port add -protocol udp", "did you mean -proto?"},
 		{"no near option", "ps -bogus", "ps: unknown option -bogus; try berth ps --help"},
 		{"an option of another command", "port ls -min 3", "port ls: unknown option -min"},
 

@@ -60,7 +60,13 @@ func (c *quotaSetCommand) run(ctx context.Context, s *Shell) error {
 	if err != nil {
 		return err
 	}
-	return list(s, c.Output, []api.Quota{set}, func() { s.out.printf("owner %s may have %s leases\n", oneLine(set.Owner), mostOf(set)) })
+	return list(s, c.Output, []api.Quota{set}, func() {
+		leases := "leases"
+		if set.Max == 1 {
+			leases = "lease"
+		}
+		s.out.printf("owner %s may have %s %s\n", oneLine(set.Owner), mostOf(set), leases)
+	})
 }
 
 type quotaLsCommand struct{ outputOption }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +70,13 @@ func (s *Shell) beHeldBack() int {
 	}
 	o, ok := parseOrder(text)
 	if !ok || s.opts.Replace == nil {
+		return ExitFailed
+	}
+	// The signal of holdBack is the first thread's, and the command would be run by
+	// this one, which has none.
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGTERM), 0, 0, 0); err != nil {
+		fmt.Fprintf(gate, "%d ask for a signal at the end of berth: %v", ExitFailed, err)
 		return ExitFailed
 	}
 	e := notRun(o.args[0], s.opts.Replace(o.path, o.args, o.env))

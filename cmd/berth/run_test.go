@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -272,6 +273,27 @@ func (h *host) startRun(n int, args ...string) (*exec.Cmd, []api.ActivePort) {
 		t.Fatalf("leased are %+v", held)
 	}
 	return cmd, held
+}
+
+// A berth that is killed takes all its instances with it, whatever thread of
+// theirs has become the command.
+func TestRunKilledWithAll(t *testing.T) {
+	const n = 16
+	h := newHost(t)
+	first := portBlock(t)
+	h.run("port", "add", "-n", "http", "-min", strconv.Itoa(first), "-max", strconv.Itoa(first+n-1))
+	cmd, held := h.startRun(n, "-i", strconv.Itoa(n), "-port", "http", "--", "sh", "-c", `echo listening on nothing; exec sleep 600`)
+	t.Cleanup(func() {
+		for _, l := range held {
+			if slices.ContainsFunc(h.active("http"), func(now api.ActivePort) bool { return now.PID == l.PID }) {
+				_ = unix.Kill(l.PID, unix.SIGKILL)
+			}
+		}
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("all ports are back", func() bool { return len(h.active("http")) == 0 })
 }
 
 // A berth that is killed takes its instances with it. Who will not go keeps its

@@ -20,8 +20,9 @@ import (
 	"berth/home"
 )
 
-// DefaultStartLimit is how long a daemon that was started may take to answer.
-const DefaultStartLimit = 15 * time.Second
+// DefaultStartLimit is how long a daemon that was started may take to answer. One
+// that ends is not waited for; one that runs may have a slow disk.
+const DefaultStartLimit = time.Minute
 
 // logLines is how many of the log's last lines an error shows.
 const logLines = 5

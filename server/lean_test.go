@@ -3,9 +3,6 @@ package server_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"maps"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -33,29 +30,13 @@ func TestLean(t *testing.T) {
 	}
 	ask := func(method, path, body string) string {
 		t.Helper()
-		req, err := http.NewRequest(method, "http://berth"+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body != "" {
-			req.Header.Set("Content-Type", "application/json")
-		}
-		resp, err := r.client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Header.Del("Date")
-		fields := maps.Clone(resp.Header)
+		status, header, text := r.ask(t, method, path, body)
+		header.Del("Date")
 		told, err := log.Last(1)
 		if err != nil || len(told) != 1 {
 			t.Fatalf("the audit has %+v: %v", told, err)
 		}
-		return fmt.Sprintf("%d %v %s; audited %s %q %d %s", resp.StatusCode, fields, text, told[0].Operation, told[0].Subject, told[0].Status, told[0].Code)
+		return fmt.Sprintf("%d %v %s; audited %s %q %d %s", status, header, text, told[0].Operation, told[0].Subject, told[0].Status, told[0].Code)
 	}
 	for _, tt := range []struct {
 		name, body string
@@ -84,13 +65,21 @@ func TestLean(t *testing.T) {
 			}
 		})
 	}
-	for _, n := range []string{"3", "4", "03", "-1", "x", ""} {
-		t.Run("generation "+n, func(t *testing.T) {
-			lean, through := ask("DELETE", "/v1/leases/a1?generation="+n, ""), ask("DELETE", "/v1/leases/a1?generation=%30"+n, "")
-			if n == "-1" || n == "x" || n == "" {
-				return // what is wrong with them is told with the number
+	for _, tt := range []struct{ n, same, starts string }{
+		{"3", "%33", "204"},
+		{"4", "%34", "409"},
+		{"03", "%303", "204"},
+		{"-1", "%2d1", "400"},
+		{"x", "%78", "400"},
+		{"", "%30", "409"},
+	} {
+		t.Run("generation "+tt.n, func(t *testing.T) {
+			lean, through := ask("DELETE", "/v1/leases/a1?generation="+tt.n, ""), ask("DELETE", "/v1/leases/a1?generation="+tt.same, "")
+			if tt.n == "" { // 0, which the audit has otherwise
+				lean, _, _ = strings.Cut(lean, "; audited")
+				through, _, _ = strings.Cut(through, "; audited")
 			}
-			if lean != strings.ReplaceAll(through, "generation=0"+n, "generation="+n) {
+			if lean != through || !strings.HasPrefix(lean, tt.starts) {
 				t.Errorf("answered\n%s\nand through huma\n%s", lean, through)
 			}
 		})

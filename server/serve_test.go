@@ -124,6 +124,16 @@ func unixClient(socket string) *http.Client {
 // do sends a request and returns the status and the body of its response.
 func (r *rig) do(tb testing.TB, method, path, body string) (int, string) {
 	tb.Helper()
+	status, header, text := r.ask(tb, method, path, body)
+	if status >= 400 && header.Get("Content-Type") != "application/problem+json" {
+		tb.Errorf("%s %s: content type %q of an error", method, path, header.Get("Content-Type"))
+	}
+	return status, strings.TrimSpace(text)
+}
+
+// ask sends a request and returns all of its response.
+func (r *rig) ask(tb testing.TB, method, path, body string) (int, http.Header, string) {
+	tb.Helper()
 	req, err := http.NewRequest(method, "http://berth"+path, strings.NewReader(body))
 	if err != nil {
 		tb.Fatal(err)
@@ -140,10 +150,7 @@ func (r *rig) do(tb testing.TB, method, path, body string) (int, string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if resp.StatusCode >= 400 && resp.Header.Get("Content-Type") != "application/problem+json" {
-		tb.Errorf("%s %s: content type %q of an error", method, path, resp.Header.Get("Content-Type"))
-	}
-	return resp.StatusCode, strings.TrimSpace(string(text))
+	return resp.StatusCode, resp.Header, string(text)
 }
 
 // problem sends a request that must fail, and returns its problem.

@@ -38,7 +38,7 @@ func (s *Server) grant(pattern, operation string, role access.Role) {
 // connected lets handlers find their connection, and who it is of.
 func (s *Server) connected(ctx context.Context, conn net.Conn) context.Context {
 	ctx = s.conns.with(ctx, conn)
-	if p, ok := conn.(*peerConn); ok {
+	if p, ok := conn.(*leanConn); ok {
 		ctx = access.With(ctx, p.caller)
 	}
 	return ctx

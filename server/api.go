@@ -98,10 +98,7 @@ func (s *Server) routes() *http.ServeMux {
 	config.RejectUnknownQueryParameters = true
 	config.Formats = map[string]huma.Format{"application/json": strictJSON, "json": strictJSON}
 	describeAccess(config.OpenAPI)
-	routes := humago.New(leanMux{mux, map[string]func(http.ResponseWriter, *http.Request) bool{
-		"POST /v1/leases":        s.leanAcquire,
-		"DELETE /v1/leases/{id}": s.leanRelease,
-	}}, config)
+	routes := humago.New(mux, config)
 
 	s.routeDaemon(routes)
 	s.routeHealth(routes)

@@ -137,6 +137,9 @@ func (s *Server) auditBefore(w http.ResponseWriter, r *http.Request, entry audit
 		if status >= http.StatusBadRequest {
 			entry.Code = string(c.code)
 		}
+		if status == http.StatusInternalServerError && entry.Code == "" {
+			entry.Code = string(api.CodeInternal) // the handler panicked
+		}
 		s.audit(entry)
 	}
 }
@@ -329,6 +332,12 @@ func subject(r *http.Request, notes []string) string {
 			add(short(name), value)
 		}
 	}
+	return subjectOf(parts, notes)
+}
+
+// subjectOf joins the parts of what a change is about, with what its handler has
+// said.
+func subjectOf(parts, notes []string) string {
 	for _, text := range notes {
 		parts = append(parts, short(text))
 	}

@@ -25,6 +25,8 @@ type connections struct {
 	mu      sync.Mutex
 	open    map[net.Conn]int64 // since when it waits; 0 while a request is at work
 	counter int64
+	busy    int           // lean requests that are at work
+	ending  chan struct{} // closed when the last of them has ended; nil until no new one begins
 }
 
 type connectionKey struct{}
@@ -41,6 +43,9 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 		c.admit(conn)
 	case http.StateIdle:
 		c.waits(conn)
+		if lean, ok := conn.(*leanConn); ok {
+			lean.idle(time.Now())
+		}
 	case http.StateActive:
 		c.works(conn)
 	case http.StateClosed, http.StateHijacked:
@@ -113,4 +118,52 @@ func (c *connections) works(conn net.Conn) {
 	if _, ok := c.open[conn]; ok {
 		c.open[conn] = 0
 	}
+}
+
+// begin notes that a lean request of a connection is at work, and reports whether
+// it may be.
+func (c *connections) begin(conn net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.open[conn]; !ok || c.ending != nil {
+		return false
+	}
+	c.open[conn] = 0
+	c.busy++
+	return true
+}
+
+// end notes that it is answered.
+func (c *connections) end(conn net.Conn) {
+	c.waits(conn)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy--; c.busy == 0 && c.ending != nil {
+		close(c.ending)
+	}
+}
+
+// drain waits until no lean request is at work, and lets none begin. Those that
+// are when ctx ends are cut off.
+func (c *connections) drain(ctx context.Context) error {
+	c.mu.Lock()
+	ending := make(chan struct{})
+	c.ending = ending
+	if c.busy == 0 {
+		close(ending)
+	}
+	c.mu.Unlock()
+	select {
+	case <-ending:
+		return nil
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.open {
+		if lean, ok := conn.(*leanConn); ok {
+			lean.peerConn.Close()
+		}
+	}
+	return ctx.Err()
 }

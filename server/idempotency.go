@@ -233,8 +233,8 @@ func (q *keyed) record(note keyNote) store.Batch {
 
 // begin begins a request. With a note it was done before, and that is what it
 // led to; else it is to be done now, and end has to follow. A request with the
-// same key that is under way is waited for.
-func (k *keys) begin(ctx context.Context, key, print string) (*keyed, *keyNote, error) {
+// same key that is under way is waited for until it, ctx or lasting ends.
+func (k *keys) begin(ctx, lasting context.Context, key, print string) (*keyed, *keyNote, error) {
 	sum := sha256.Sum256([]byte(key))
 	d := keyDigest(sum[:])
 	for {
@@ -262,7 +262,9 @@ func (k *keys) begin(ctx context.Context, key, print string) (*keyed, *keyNote, 
 		select {
 		case <-busy:
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return nil, nil, context.Cause(ctx)
+		case <-lasting.Done():
+			return nil, nil, errStopping
 		}
 	}
 }
@@ -340,8 +342,8 @@ func (k *keys) read(ctx context.Context, d keyDigest) (*keyNote, error) {
 
 // once does a request's work, or tells what it led to where a request with the
 // same key did it before. The fingerprint of a request is its operation and
-// its body, as it was understood.
-func once[T any](ctx context.Context, s *Server, field, operation string, body any,
+// its body, as it was understood: text is that as JSON.
+func once[T any](ctx context.Context, s *Server, field, operation string, text []byte,
 	work func(q *keyed) (T, error), again func(note *keyNote) (T, error)) (none T, err error) {
 	if field == "" {
 		return work(nil)
@@ -353,22 +355,11 @@ func once[T any](ctx context.Context, s *Server, field, operation string, body a
 	if scope := access.From(ctx).Scope(); scope != "" {
 		key = scope + "\n" + key // nobody is told what another one's request led to
 	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		return none, err
-	}
-	sum := sha256.Sum256(append([]byte(operation+"\n"), text...))
+	sum := sha256.Sum256(slices.Concat([]byte(operation+"\n"), text))
 	print := hex.EncodeToString(sum[:16])
-
-	// Neither its own client nor the end of the daemon is waited out.
-	waiting, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(s.lasting, func() { cancel(errStopping) })()
 	for {
-		q, note, err := s.keys.begin(waiting, key, print)
+		q, note, err := s.keys.begin(ctx, s.lasting, key, print)
 		switch {
-		case err != nil && waiting.Err() != nil:
-			return none, context.Cause(waiting)
 		case err != nil:
 			return none, err
 		case note != nil:
@@ -379,6 +370,15 @@ func once[T any](ctx context.Context, s *Server, field, operation string, body a
 			return out, err
 		}
 	}
+}
+
+// bodyText is a body that was understood, as JSON.
+func bodyText(body any) []byte {
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // plain data
+	}
+	return text
 }
 
 // attempt does the work of a keyed request and ends it, also where the work

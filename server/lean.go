@@ -2,129 +2,253 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"io"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"berth/access"
 	"berth/api"
 )
 
-// maxLean is the length in bytes of the longest body that is read without huma.
-const maxLean = 4 << 10
+// Acquiring a port and releasing it are most of what a daemon is asked for, and
+// reading and writing HTTP is most of that work. A lean request is one for it
+// that is written, byte for byte, as this module's client writes it, and in
+// which there is nothing to find wrong. It is answered without net/http's server
+// and huma. All others are left to them, whose rules and words are those of the
+// document.
+type leanRequest struct {
+	key  string // the field Idempotency-Key
+	text []byte // of the body, to acquire
 
-// leanMux hands requests to lean ones before huma's handlers: an acquired port
-// and its release are most of what a daemon is asked for, and huma, which reads
-// a body twice and looks at each value by reflection, was the larger part of
-// them. A lean handler takes what is written as this module's client writes it,
-// where there is nothing to find wrong, and leaves the rest to huma, whose rules
-// and words are those of the document.
-type leanMux struct {
-	*http.ServeMux
-	lean map[string]func(http.ResponseWriter, *http.Request) (done bool)
+	id, query string // to release
 }
 
-func (m leanMux) HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request)) {
-	lean, ok := m.lean[pattern]
+const (
+	acquireRoute = "POST /v1/leases"
+	releaseRoute = "DELETE /v1/leases/{id}"
+)
+
+// The bytes that lean requests begin with, and their host: that of the client.
+const (
+	acquireBegin = "POST /v1/leases HTTP/1.1"
+	releaseBegin = "DELETE /v1/leases/"
+	leanHost     = "berth"
+)
+
+// parseLean reads a request that is whole and has nothing behind it, and reports
+// whether its frame is that of a lean one: each field at most once, none that is
+// not known, and a body as long as it says.
+func parseLean(request []byte) (q leanRequest, ok bool) {
+	head, text, ok := bytes.Cut(request, []byte("\r\n\r\n"))
 	if !ok {
-		m.ServeMux.HandleFunc(pattern, handle)
-		return
+		return q, false
 	}
-	m.ServeMux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if !lean(w, r) {
-			handle(w, r)
+	first, fields, _ := strings.Cut(string(head), "\r\n")
+	acquire := first == acquireBegin
+	if !acquire {
+		target, ok := strings.CutSuffix(first, " HTTP/1.1")
+		if target, ok2 := strings.CutPrefix(target, releaseBegin); !ok || !ok2 || !q.setTarget(target) {
+			return q, false
 		}
+	}
+	seen := make(map[string]string, 8)
+	for more := fields != ""; more; {
+		var field string
+		field, fields, more = strings.Cut(fields, "\r\n")
+		name, value, ok := strings.Cut(field, ": ")
+		if _, twice := seen[name]; !ok || twice || !isFieldValue(value) {
+			return q, false
+		}
+		switch name {
+		case "Host", "User-Agent":
+		case "Content-Type", "Content-Length", "Idempotency-Key":
+			if !acquire {
+				return q, false
+			}
+		default:
+			return q, false
+		}
+		seen[name] = value
+	}
+	if seen["Host"] != leanHost {
+		return q, false
+	}
+	if !acquire {
+		return q, len(text) == 0
+	}
+	q.key, q.text = seen["Idempotency-Key"], text
+	return q, len(text) > 0 && seen["Content-Type"] == "application/json" && seen["Content-Length"] == strconv.Itoa(len(text))
+}
+
+// setTarget takes an id, and a query, if there are no other characters in them
+// than lean ones have.
+func (q *leanRequest) setTarget(target string) bool {
+	q.id, q.query, _ = strings.Cut(target, "?")
+	if q.id == "" || strings.HasSuffix(target, "?") {
+		return false
+	}
+	for _, c := range []byte(q.id) {
+		if (c < '0' || '9' < c) && (c < 'a' || 'z' < c) {
+			return false
+		}
+	}
+	return true
+}
+
+// isFieldValue reports whether text is the value of a field, without blanks around it.
+func isFieldValue(text string) bool {
+	if text == "" || text[0] == ' ' || text[len(text)-1] == ' ' {
+		return false
+	}
+	for _, c := range []byte(text) {
+		if c < ' ' || '~' < c {
+			return false
+		}
+	}
+	return true
+}
+
+// answerLean does what a lean request of a caller asks for, and returns the
+// answer. It is not ok, and nothing was done, where the request is not lean, or
+// the caller may not.
+func (s *Server) answerLean(caller access.Caller, request []byte) (answer []byte, ok bool) {
+	if len(request) < len(releaseBegin) || request[0] != acquireBegin[0] && request[0] != releaseBegin[0] {
+		return nil, false
+	}
+	q, ok := parseLean(request)
+	if !ok {
+		return nil, false
+	}
+	ctx := access.With(s.lasting, caller)
+	if q.id == "" {
+		var in api.AcquireLeases
+		if !understood(q.text, &in) {
+			return nil, false
+		}
+		return s.lean(ctx, acquireRoute, nil, about(in), func() (leanAnswer, error) {
+			got, err := s.acquireOnce(ctx, q.key, in, q.text)
+			if err == nil && got.text == nil {
+				got.text = answerText(got.leases)
+			}
+			return leanAnswer{http.StatusCreated, got.text, about(got.leases)}, err
+		})
+	}
+	in := releaseLease{ID: q.id}
+	parts := []string{"id=" + short(q.id)}
+	if q.query != "" {
+		number, ok := strings.CutPrefix(q.query, "generation=")
+		n, err := strconv.ParseInt(number, 10, 64)
+		if !ok || err != nil || n < 0 || strconv.FormatInt(n, 10) != number {
+			return nil, false
+		}
+		in.Generation = n
+		parts = append(parts, q.query)
+	}
+	return s.lean(ctx, releaseRoute, parts, "", func() (leanAnswer, error) {
+		_, err := s.releaseLease(ctx, &in)
+		return leanAnswer{status: http.StatusNoContent}, err
 	})
 }
 
-func (s *Server) leanAcquire(w http.ResponseWriter, r *http.Request) bool {
-	var in acquireLeases
-	if r.URL.RawQuery != "" || r.Header.Get("Content-Type") != "application/json" || !leanBody(r, &in.Body, in.plain) {
+// understood reads a text into a request, and reports whether it is what that is
+// written as (then it has no name twice, of another case or that is not known,
+// and no text that is not UTF-8), and nothing is wrong with it by the document.
+func understood(text []byte, in *api.AcquireLeases) bool {
+	if err := json.Unmarshal(text, in); err != nil {
 		return false
 	}
-	in.Key = r.Header.Get("Idempotency-Key")
-	noteAbout(r.Context(), in.Body)
-	out, err := s.acquireLeases(r.Context(), &in)
-	if err != nil {
-		writeProblem(w, s.fail(r.Context(), http.MethodPost, "/v1/leases", err))
-		return true
-	}
-	noteAbout(r.Context(), out.Body)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusCreated)
-	huma.DefaultJSONFormat.Marshal(w, out.Body) // an error here is the client's going away
-	return true
-}
-
-// plain reports whether nothing is wrong with a request by the document.
-func (in *acquireLeases) plain() bool {
-	b := in.Body
-	switch b.Holder.Kind {
+	switch in.Holder.Kind {
 	case "", api.HolderProcess, api.HolderSession, api.HolderManual:
-		return len(b.Ports) == 0 && len(b.Owner) <= 255 && b.Holder.PID >= 0
-	}
-	return false
-}
-
-func (s *Server) leanRelease(w http.ResponseWriter, r *http.Request) bool {
-	in := releaseLease{ID: r.PathValue("id")}
-	if r.ContentLength != 0 || in.ID == "" {
+	default:
 		return false
 	}
-	if r.URL.RawQuery != "" {
-		text, ok := strings.CutPrefix(r.URL.RawQuery, "generation=")
-		n, err := strconv.ParseInt(text, 10, 64)
-		if !ok || err != nil || n < 0 || strconv.FormatInt(n, 10) != text {
-			return false
-		}
-		in.Generation = n
-	}
-	if _, err := s.releaseLease(r.Context(), &in); err != nil {
-		writeProblem(w, s.fail(r.Context(), http.MethodDelete, "/v1/leases/{id}", err))
-		return true
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return true
+	return len(in.Ports) == 0 && len(in.Owner) <= 255 && in.Holder.PID >= 0 && bytes.Equal(bodyText(in), text)
 }
 
-// leanBody reads a short body into v, and reports whether it is what v is written
-// as (then it has no name twice, of another case or that is not known, and no
-// text that is not UTF-8), and plain. A body that is not so can be read again.
-func leanBody(r *http.Request, v any, plain func() bool) bool {
-	if r.ContentLength <= 0 || r.ContentLength > maxLean {
-		return false
+// leanAnswer is what the work of a lean request led to, and what to note of it.
+type leanAnswer struct {
+	status int
+	text   []byte // JSON; nil for none
+	note   string
+}
+
+// lean does the work of a route where the caller of a context may, has it audited
+// by what is asked for, and returns the answer.
+func (s *Server) lean(ctx context.Context, route string, parts []string, note string, work func() (leanAnswer, error)) (answer []byte, ok bool) {
+	caller, g := access.From(ctx), s.grants[route]
+	if caller.Check(g.role) != nil {
+		return nil, false
 	}
-	data := make([]byte, r.ContentLength)
-	n, err := io.ReadFull(r.Body, data)
-	if err == nil && json.Unmarshal(data, v) == nil && plain() {
-		if text, err := json.Marshal(v); err == nil && bytes.Equal(text, data) {
-			return true
+	entry := entryOf(caller, g)
+	var notes []string
+	if note != "" {
+		notes = append(notes, note)
+	}
+	audit := func(status int, code api.Code) {
+		if s.opts.Audit != nil {
+			entry.Subject, entry.Status, entry.Code = subjectOf(parts, notes), status, string(code)
+			s.audit(entry)
 		}
 	}
-	r.Body = &reread{read: data[:n], rest: r.Body, err: err}
-	return false
-}
-
-// reread is a body of which a part was read already.
-type reread struct {
-	read []byte
-	rest io.ReadCloser
-	err  error // that ended the reading
-}
-
-func (b *reread) Read(p []byte) (int, error) {
-	switch {
-	case len(b.read) > 0:
-		n := copy(p, b.read)
-		b.read = b.read[n:]
-		return n, nil
-	case b.err != nil:
-		return 0, b.err
+	refuse := func(p *problem) []byte {
+		audit(p.Status, p.Code)
+		return appendAnswer(nil, entry.Time, p.Status, p.ContentType(""), p.GetHeaders(), answerText(p))
 	}
-	return b.rest.Read(p)
+	method, path, _ := strings.Cut(route, " ")
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("a request panicked", "method", method, "path", path, "panic", p, "stack", string(debug.Stack()))
+			answer, ok = refuse(problemOf(errPanic)), true
+		}
+	}()
+	got, err := work()
+	if err != nil {
+		return refuse(s.fail(ctx, method, path, err)), true
+	}
+	if got.note != "" {
+		notes = append(notes, got.note)
+	}
+	audit(got.status, "")
+	return appendAnswer(nil, entry.Time, got.status, "application/json", nil, got.text), true
 }
 
-func (b *reread) Close() error { return b.rest.Close() }
+// answerText is an answer as JSON, as huma writes it, without the end of its line.
+func answerText(answer any) []byte {
+	var text bytes.Buffer
+	if err := huma.DefaultJSONFormat.Marshal(&text, answer); err != nil {
+		panic(err) // plain data
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
+}
+
+// appendAnswer appends an answer as net/http's server and huma write it. Text is
+// its body, nil for none.
+func appendAnswer(b []byte, now time.Time, status int, contentType string, fields http.Header, text []byte) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(append(b, ' '), http.StatusText(status)...)
+	if text != nil {
+		b = append(append(b, "\r\nContent-Type: "...), contentType...)
+		b = append(b, "\r\nContent-Length: "...)
+		b = strconv.AppendInt(b, int64(len(text)+1), 10)
+	}
+	for name, values := range fields {
+		for _, value := range values {
+			b = fmt.Appendf(b, "\r\n%s: %s", name, value)
+		}
+	}
+	b = append(b, "\r\nDate: "...)
+	b = now.AppendFormat(b, http.TimeFormat)
+	b = append(append(b, "\r\n\r\n"...), text...)
+	if text != nil {
+		b = append(b, '\n')
+	}
+	return b
+}

@@ -80,30 +80,42 @@ type acquireLeases struct {
 }
 
 func (s *Server) acquireLeases(ctx context.Context, in *acquireLeases) (*reply[[]api.Lease], error) {
-	leases, err := once(ctx, s, in.Key, "acquire-leases", in.Body, func(q *keyed) ([]api.Lease, error) {
-		return s.acquire(ctx, in.Body, q)
-	}, func(note *keyNote) (leases []api.Lease, err error) {
-		err = json.Unmarshal(note.Answer, &leases)
-		return leases, err
-	})
+	got, err := s.acquireOnce(ctx, in.Key, in.Body, bodyText(in.Body))
 	if err != nil {
 		return nil, err
 	}
-	return &reply[[]api.Lease]{leases}, nil
+	return &reply[[]api.Lease]{got.leases}, nil
 }
 
-func (s *Server) acquire(ctx context.Context, in api.AcquireLeases, q *keyed) ([]api.Lease, error) {
+// acquired is what was acquired, and, where somebody needed it, as JSON.
+type acquired struct {
+	leases []api.Lease
+	text   []byte
+}
+
+// acquireOnce acquires leases, or tells which ones a request with the same key
+// has. Text is the request as JSON.
+func (s *Server) acquireOnce(ctx context.Context, field string, in api.AcquireLeases, text []byte) (acquired, error) {
+	return once(ctx, s, field, "acquire-leases", text, func(q *keyed) (acquired, error) {
+		return s.acquire(ctx, in, q)
+	}, func(note *keyNote) (got acquired, err error) {
+		err = json.Unmarshal(note.Answer, &got.leases)
+		return got, err
+	})
+}
+
+func (s *Server) acquire(ctx context.Context, in api.AcquireLeases, q *keyed) (got acquired, err error) {
 	requests, err := leaseRequests(in)
 	if err != nil {
-		return nil, err
+		return got, err
 	}
 	owner, err := access.From(ctx).Acts(in.Owner)
 	if err != nil {
-		return nil, err
+		return got, err
 	}
 	holder, err := s.holderOf(ctx, in.Holder, owner)
 	if err != nil {
-		return nil, err
+		return got, err
 	}
 	for i := range requests {
 		// Only who names an owner means all that it has.
@@ -112,22 +124,19 @@ func (s *Server) acquire(ctx context.Context, in api.AcquireLeases, q *keyed) ([
 	var extra func([]lease.Lease) store.Batch
 	if q != nil {
 		extra = func(planned []lease.Lease) store.Batch {
-			answer, err := json.Marshal(list(planned, apiLease))
-			if err != nil {
-				panic(err) // plain data
-			}
-			return q.record(keyNote{Answer: answer})
+			got.text = answerText(list(planned, apiLease))
+			return q.record(keyNote{Answer: got.text})
 		}
 	}
-	var leases []lease.Lease
-	err = s.withinQuota(ctx, owner, requests, func() (err error) {
-		leases, err = s.opts.Leases.AcquireWith(ctx, extra, requests...)
+	err = s.withinQuota(ctx, owner, requests, func() error {
+		leases, err := s.opts.Leases.AcquireWith(ctx, extra, requests...)
+		got.leases = list(leases, apiLease)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return acquired{}, err
 	}
-	return list(leases, apiLease), nil
+	return got, nil
 }
 
 // leaseRequests are what is asked for, without its holder.

@@ -46,7 +46,7 @@ func (s *Server) releaseLeases(ctx context.Context, in *struct {
 	if err := access.From(ctx).Owns(in.Owner); err != nil {
 		return nil, err
 	}
-	released, err := once(ctx, s, in.Key, "release-leases", in.Owned, func(q *keyed) ([]api.Lease, error) {
+	released, err := once(ctx, s, in.Key, "release-leases", bodyText(in.Owned), func(q *keyed) ([]api.Lease, error) {
 		return s.release(ctx, in.Owned, q)
 	}, func(note *keyNote) (leases []api.Lease, err error) {
 		err = json.Unmarshal(note.Answer, &leases)

@@ -36,7 +36,7 @@ func (s *Server) onceOffered(ctx context.Context, field, operation string, body 
 			return nil, err
 		}
 	}
-	return once(ctx, s, field, operation, body, func(q *keyed) (*portmaster.Before, error) {
+	return once(ctx, s, field, operation, bodyText(body), func(q *keyed) (*portmaster.Before, error) {
 		return nil, work(portmaster.Attempt{Key: key, Record: func(note json.RawMessage) store.Batch {
 			if q == nil {
 				return store.Batch{}

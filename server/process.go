@@ -77,7 +77,7 @@ func (s *Server) execProcesses(ctx context.Context, in *struct {
 	case in.Body.Distribution == "" || in.Body.Version == "":
 		return nil, invalid("body: distribution and version are needed, or config")
 	}
-	result, err := once(ctx, s, in.Key, "exec-processes", in.Body, func(q *keyed) (launcher.ExecResult, error) {
+	result, err := once(ctx, s, in.Key, "exec-processes", bodyText(in.Body), func(q *keyed) (launcher.ExecResult, error) {
 		var extra func(ids []int, warnings []string) store.Batch
 		if q != nil {
 			extra = func(ids []int, warnings []string) store.Batch {

@@ -115,6 +115,7 @@ func newRigOn(tb testing.TB, more []net.Listener, share func(*shared), changes .
 func unixClient(socket string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 256,
+		DisableCompression:  true, // as the client's
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},

@@ -215,7 +215,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		defer grace.Stop()
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Drain)
 		defer cancel()
-		err := srv.Shutdown(limit)
+		err := errors.Join(srv.Shutdown(limit), s.conns.drain(limit))
 		if errors.Is(err, context.DeadlineExceeded) {
 			s.log.Warn("requests were cut off at the end of the daemon", "after", s.opts.Drain)
 			err = srv.Close()
@@ -225,7 +225,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	}()
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
-		go func() { ended <- srv.Serve(l) }()
+		go func() { ended <- srv.Serve(leanListener{l, s}) }()
 	}
 	err := <-ended
 	close(served)

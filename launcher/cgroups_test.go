@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"berth/internal/require"
 	"berth/launcher"
@@ -34,16 +33,13 @@ func newGroupedWorld(t *testing.T, ranges ...lease.Range) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		eventually(t, func() (bool, string) {
 			if err := p.Close(); err != nil {
 				t.Error(err)
 			}
-			if _, err := p.IDs(); errors.Is(err, os.ErrNotExist) {
-				return
-			}
-		}
-		ids, _ := p.IDs()
-		t.Errorf("cgroups are left of %v", ids)
+			ids, err := p.IDs()
+			return errors.Is(err, os.ErrNotExist), fmt.Sprintf("cgroups are left of %v", ids)
+		})
 	})
 	w := newWorld(t, ranges...)
 	w.close()
@@ -78,11 +74,10 @@ func (w *world) desert() (launcher.Process, int) {
 // awaitDeserted waits until the nth child of a deserter is nobody's and listens.
 func (w *world) awaitDeserted(id, n int) launcher.Process {
 	w.t.Helper()
-	for deadline := time.Now().Add(patience); strings.Count(w.output(id), "deserted\n") < n; time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("process %d says %q", id, w.output(id))
-		}
-	}
+	eventually(w.t, func() (bool, string) {
+		out := w.output(id)
+		return strings.Count(out, "deserted\n") >= n, fmt.Sprintf("process %d says %q", id, out)
+	})
 	// To whom it belongs depends on when it was seen first.
 	return w.awaitProcess(id, func(p launcher.Process) bool {
 		return p.Status == launcher.Running && p.Ports[0].State != launcher.PortLeased
@@ -194,18 +189,13 @@ func (w *world) killWhileAway(id int) {
 // awaitNoCgroup waits until the cgroup of a process is gone.
 func (w *world) awaitNoCgroup(id int) {
 	w.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+	eventually(w.t, func() (bool, string) {
 		ids, err := w.cgroups.IDs()
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			w.t.Fatal(err)
 		}
-		if !slices.Contains(ids, id) {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.t.Fatalf("the cgroup of process %d is left", id)
-		}
-	}
+		return !slices.Contains(ids, id), fmt.Sprintf("the cgroup of process %d is left", id)
+	})
 }
 
 // A process that ends by itself leaves its children alone, and the cgroup goes
@@ -262,8 +252,16 @@ func TestCgroupWithOthersIsNotKilled(t *testing.T) {
 		})
 		return cmd.Process.Pid
 	}
+	startOf := func(pid int) uint64 {
+		id, err := proc.Identify(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id.StartTime
+	}
 	older := start()
-	time.Sleep(20 * time.Millisecond) // two ticks of the clock of start times
+	for startOf(start()) == startOf(older) { // the clock of start times ticks a hundred times a second
+	}
 	for name, who := range map[string]func(id int) int{
 		"older":                   func(int) int { return older },
 		"of another state folder": func(id int) int { return start("BERTH_STATE_ID=other", "BERTH_PROCESS_ID="+strconv.Itoa(id)) },

@@ -141,11 +141,9 @@ func TestRestartQueuesConnections(t *testing.T) {
 	if _, err := w.Restart(t.Context(), launcher.StopRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); !strings.Contains(w.output(p.ID), "accepts no more"); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it was not asked to end")
-		}
-	}
+	eventually(t, func() (bool, string) {
+		return strings.Contains(w.output(p.ID), "accepts no more"), "it was not asked to end"
+	})
 	var waiting []net.Conn
 	for range 10 {
 		c, err := net.Dial("tcp", "127.0.0.1:22320")

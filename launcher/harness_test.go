@@ -510,3 +510,17 @@ func put(t *testing.T, s store.Store, key, value string) {
 		t.Fatal(err)
 	}
 }
+
+// eventually waits until something is so. What it is not is what the test fails with.
+func eventually(t testing.TB, holds func() (ok bool, otherwise string)) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+		ok, otherwise := holds()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(otherwise)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package launcher_test
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"syscall"
@@ -74,13 +75,10 @@ func TestManyEndAtOnce(t *testing.T) {
 			t.Errorf("pid %d is there still", p.Identity.PID)
 		}
 	}
-	after := open()
-	for deadline := time.Now().Add(patience); after > before && time.Now().Before(deadline); after = open() {
-		time.Sleep(5 * time.Millisecond)
-	}
-	if after > before {
-		t.Errorf("%d descriptors were open before and %d are after", before, after)
-	}
+	eventually(t, func() (bool, string) {
+		after := open()
+		return after <= before, fmt.Sprintf("%d descriptors were open before and %d are after", before, after)
+	})
 }
 
 // Children are watched without a thread each: more of them run than there are

@@ -98,15 +98,10 @@ func (c *clients) lost(port int) (string, int) {
 func (c *clients) awaitAnswers(t *testing.T, port int) {
 	t.Helper()
 	_, before := c.lost(port)
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if _, n := c.lost(port); n >= before+5 {
-			return
-		}
-		if time.Now().After(deadline) {
-			lost, _ := c.lost(port)
-			t.Fatalf("port %d answers no more: %s", port, lost)
-		}
-	}
+	eventually(t, func() (bool, string) {
+		lost, n := c.lost(port)
+		return n >= before+5, fmt.Sprintf("port %d answers no more: %s", port, lost)
+	})
 }
 
 // patient has processes be given the time to answer what they have accepted.
@@ -307,11 +302,10 @@ func TestReloadInterrupted(t *testing.T) {
 				_, err := w.Reload(context.WithoutCancel(t.Context()), launcher.ReloadRequest{Wait: patience})
 				done <- err
 			}()
-			for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-				if _, err := w.Process(old.ID + 1); err == nil || time.Now().After(deadline) {
-					break
-				}
-			}
+			eventually(t, func() (bool, string) {
+				_, err := w.Process(old.ID + 1)
+				return err == nil, fmt.Sprint(err)
+			})
 			w.awaitProcess(old.ID+1, func(p launcher.Process) bool { return p.Status == launcher.Running })
 			w.close()
 			if err := <-done; !errors.Is(err, launcher.ErrClosed) {

@@ -126,6 +126,11 @@ func (s *Server) answerLean(caller access.Caller, request []byte) (answer []byte
 	if !ok {
 		return nil, false
 	}
+	select {
+	case <-s.stopping:
+		return nil, false // nothing new begins
+	default:
+	}
 	ctx := access.With(s.lasting, caller)
 	if q.id == "" {
 		var in api.AcquireLeases

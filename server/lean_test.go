@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -219,5 +220,31 @@ func TestLeanFrame(t *testing.T) {
 				t.Errorf("%+v may", c)
 			}
 		}
+	}
+}
+
+// Nothing is begun by a server that was asked to stop.
+func TestLeanStopped(t *testing.T) {
+	s := server.New(server.Options{Leases: leanLeases(), Keys: storetest.NewMemory(), Home: t.TempDir(), Logger: quiet})
+	r := &rig{socket: filepath.Join(t.TempDir(), "s")}
+	l, err := server.Listen(r.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, l) }()
+	owner, request := access.Caller{Known: true, Role: access.Admin}, []byte(releasing("a1?generation=3"))
+	if _, ok := s.AnswerLean(owner, request); !ok {
+		t.Error("not answered before")
+	}
+	r.wire(t, true)
+	cancel()
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	if answer, ok := s.AnswerLean(owner, request); ok {
+		t.Errorf("answered %q", answer)
 	}
 }

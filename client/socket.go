@@ -23,6 +23,10 @@ const (
 	// maxWritten is how many bytes of a body are written before the answer is
 	// read. They fit into a socket's buffer, so that neither end waits for the other.
 	maxWritten = 64 << 10
+
+	// refusalPatience is how long the answer to a request is waited for that could
+	// not be written whole. It is there, or never comes.
+	refusalPatience = time.Second
 )
 
 // socketTransport sends small requests over the daemon's socket. It is an
@@ -90,6 +94,9 @@ func (c *socketConn) ask(req *http.Request) (*http.Response, error) {
 		writeErr = c.write.Flush()
 	}
 	// A daemon that refuses before it has read the request has answered all the same.
+	if writeErr != nil {
+		c.SetReadDeadline(time.Now().Add(refusalPatience))
+	}
 	resp, err := http.ReadResponse(c.read, req)
 	for err == nil && resp.StatusCode/100 == 1 && resp.StatusCode != http.StatusSwitchingProtocols {
 		resp, err = http.ReadResponse(c.read, req)

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -85,26 +86,66 @@ func TestRefusedUnread(t *testing.T) {
 	}
 }
 
-// An answer that is not read to its end does not become the next one's.
+// Who takes no request any more, and does not hang up, is not waited for.
+func TestTakesNoMore(t *testing.T) {
+	socket := filepath.Join(tempDir(t), "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.AcceptUnix()
+			if err != nil {
+				return
+			}
+			defer conn.Close() // at the end of all
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil && conn.CloseRead() == nil {
+				_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+			}
+		}
+	}()
+	c := newClient(t, socket)
+	for i, want := range []error{nil, client.ErrConnectionLost, nil} {
+		if err := c.ReleaseLease(t.Context(), "a1", 1); !errors.Is(err, want) {
+			t.Errorf("call %d: error %v, want %v", i, err, want)
+		}
+	}
+}
+
+// An answer that is not read to its end does not become the next one's, nor keep
+// it waiting.
 func TestAnswerLeftUnread(t *testing.T) {
 	socket := listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/output") {
-			_, _ = io.WriteString(w, strings.Repeat("output\n", 1000))
+			if r.URL.Query().Get("follow") == "" {
+				_, _ = io.WriteString(w, strings.Repeat("output\n", 1000))
+				return
+			}
+			_, _ = io.WriteString(w, "output\n")
+			_ = http.NewResponseController(w).Flush() // an error shows at the other end
+			<-r.Context().Done()
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, "[]")
 	}))
 	c := newClient(t, socket)
-	for range 10 {
-		out, err := c.Output(t.Context(), 1, client.Output{})
+	for i := range 10 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		out, err := c.Output(ctx, 1, client.Output{Follow: i%2 == 0})
 		if err != nil {
 			t.Fatal(err)
 		}
-		out.Close()
-		if _, err := c.Leases(t.Context()); err != nil {
+		if _, err := io.ReadFull(out, make([]byte, len("output\n"))); err != nil {
 			t.Fatal(err)
 		}
+		out.Close()
+		if _, err := c.Leases(ctx); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
 	}
 }
 

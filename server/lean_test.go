@@ -201,6 +201,15 @@ func TestLean(t *testing.T) {
 func TestLeanFrame(t *testing.T) {
 	s := server.New(server.Options{Leases: leanLeases(), Keys: storetest.NewMemory(), Home: t.TempDir(), Logger: quiet})
 	owner := access.Caller{Known: true, Role: access.Admin}
+	one := `{"ranges":["http"]}`
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(one))
+	for _, other := range []string{"", "Content-Length: 18\r\n", "Content-Length: 20\r\n", "Content-Length: +19\r\n", "Content-Length: 019\r\n", "Content-Length: 0x13\r\n"} {
+		if request := strings.Replace(acquiring(one), length, other, 1); request == acquiring(one) {
+			t.Errorf("%q is what it was", request)
+		} else if _, ok := s.AnswerLean(owner, []byte(request)); ok {
+			t.Errorf("lean: %q", request)
+		}
+	}
 	for _, whole := range []string{acquiring(`{"ranges":["http"]}`), releasing("a1?generation=3")} {
 		if _, ok := s.AnswerLean(owner, []byte(whole)); !ok {
 			t.Errorf("not lean: %q", whole)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,6 +82,36 @@ func TestLeanPieces(t *testing.T) {
 				t.Fatalf("answer %d of %q is\n%s\nand alone\n%s", i, pieces, got, want[i])
 			}
 		}
+	}
+}
+
+// A body that is a request word for word is a body, also where the server has had
+// its head together with the request before it.
+func TestLeanBody(t *testing.T) {
+	var released atomic.Int32
+	leases := leanLeases()
+	leases.release = func(lease.ID, int64) error {
+		released.Add(1)
+		return nil
+	}
+	r := newRig(t, func(o *server.Options) { o.Leases = leases })
+	inner := releasing("a1?generation=3")
+	outer := acquiring(inner)
+	head := strings.TrimSuffix(outer, inner)
+	for _, before := range []string{"GET /v1/ranges HTTP/1.1\r\nHost: berth\r\n\r\n", acquiring(`{"ranges":["full"]}`)} {
+		for _, used := range []bool{false, true} {
+			w := r.wire(t, used)
+			w.ask(t, before+head)
+			if status, _, text := w.ask(t, inner); status != 400 {
+				t.Errorf("%d %s", status, text)
+			}
+			if status, _, text := w.ask(t, acquiring(`{"ranges":["http"]}`)); status != 201 {
+				t.Errorf("the next one: %d %s", status, text)
+			}
+		}
+	}
+	if n := released.Load(); n != 0 {
+		t.Errorf("%d leases were released", n)
 	}
 }
 

@@ -238,6 +238,9 @@ func TestLeanMakesWay(t *testing.T) {
 	if _, _, _, err := second.answer(); err == nil {
 		t.Error("the one that waits the longest is still there")
 	}
+	if status, _, text := third.ask(t, quick); status != 201 {
+		t.Fatal(status, text)
+	}
 	if _, err := io.WriteString(first, acquiring(`{"ranges":["slow"]}`)); err != nil {
 		t.Fatal(err)
 	}

@@ -17,10 +17,10 @@ import (
 	"berth/api"
 )
 
-// Acquiring a port and releasing it are most of what a daemon is asked for, and
-// reading and writing HTTP is most of that work. A lean request is one for it
-// that is written, byte for byte, as this module's client writes it, and in
-// which there is nothing to find wrong. It is answered without net/http's server
+// leanRequest is a request to acquire leases or to release one that is written,
+// byte for byte, as this module's client writes it, and in which there is nothing
+// to find wrong. They are most of what a daemon is asked for, and reading and
+// writing HTTP is most of that work: they are answered without net/http's server
 // and huma. All others are left to them, whose rules and words are those of the
 // document.
 type leanRequest struct {

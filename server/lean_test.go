@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"berth/access"
+	"berth/api"
 	"berth/audit"
+	"berth/client"
 	"berth/lease"
 	"berth/server"
 	"berth/store/storetest"
@@ -255,5 +257,56 @@ func TestLeanStopped(t *testing.T) {
 	}
 	if answer, ok := s.AnswerLean(owner, request); ok {
 		t.Errorf("answered %q", answer)
+	}
+}
+
+// What the client writes is lean.
+func TestLeanIsTheClients(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	written := make(chan []byte, 2)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			request := make([]byte, 4096)
+			n, _ := conn.Read(request)
+			written <- request[:n]
+			fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]")
+			conn.Close()
+		}
+	}()
+	c := client.New(client.Options{Socket: socket})
+	defer c.Close()
+	s := server.New(server.Options{Leases: leanLeases(), Keys: storetest.NewMemory(), Home: t.TempDir(), Logger: quiet})
+	for name, call := range map[string]func() error{
+		"a release":         func() error { return c.ReleaseLease(t.Context(), "a1", 3) },
+		"of any generation": func() error { return c.ReleaseLease(t.Context(), "a1", 0) },
+		"a lease": func() error {
+			_, err := c.AcquireLeases(t.Context(), api.AcquireLeases{Ranges: []string{"http", "admin"}})
+			return err
+		},
+		"with all there is": func() error {
+			_, err := c.AcquireLeases(t.Context(), api.AcquireLeases{Ranges: []string{"http"}, Holder: api.Holder{Kind: api.HolderSession, TTL: "30s", Name: "<ü>"}, Owner: "me", Keep: true})
+			return err
+		},
+		"with a key": func() error {
+			_, err := c.AcquireLeases(client.WithKey(t.Context(), `a "key"`), api.AcquireLeases{Ranges: []string{"http"}})
+			return err
+		},
+	} {
+		if err := call(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		request := <-written
+		if _, ok := s.AnswerLean(access.Caller{Known: true, Role: access.Admin, Owner: "me"}, request); !ok {
+			t.Errorf("%s is not lean: %q", name, request)
+		}
 	}
 }

@@ -72,7 +72,11 @@ type UpdateRange struct {
 	Max    int    `json:"max,omitempty" doc:"last port, inclusive"`
 	Policy string `json:"policy,omitempty" doc:"how a port is picked from now on" enum:"lowest,next,random"`
 	Static *int   `json:"static,omitempty" doc:"how many of its ports, the lowest, are kept for pinned leases; what is leased of them stays leased"`
-	Force  bool   `json:"force,omitempty" doc:"also where ports that are leased fall out of the range"`
+
+	// Description is the new one, empty for none; nil leaves it.
+	Description *string `json:"description,omitempty" doc:"for people, at most 1,024 characters; an empty one takes it away"`
+
+	Force bool `json:"force,omitempty" doc:"also where ports that are leased fall out of the range"`
 }
 
 // UpdatedRange is a range that was changed.

@@ -510,6 +510,7 @@ func TestRevokedStreamEnds(t *testing.T) {
 // A stream ends when the time of its token is over.
 func TestExpiredStreamEnds(t *testing.T) {
 	a := newAccessRig(t)
+	a.later.Store(0)
 	_, secret, err := a.tokens.Add(t.Context(), access.Token{Name: "brief", Role: access.Read, Expires: time.Now().Add(time.Second)})
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"berth/api"
-	"berth/audit"
 	"berth/launcher"
 	"berth/lease"
 	"berth/server"
@@ -348,43 +347,12 @@ func TestKeyExec(t *testing.T) {
 // Who sends a key whose request is under way waits for that no longer than it
 // stays itself, nor than the daemon does.
 func TestKeyWaits(t *testing.T) {
-	begun, release := make(chan struct{}), make(chan struct{})
-	var log *audit.Log
-	leases := &fakeLeases{acquire: func(context.Context, []lease.Request) ([]lease.Lease, error) {
-		close(begun)
-		<-release // it heeds nothing
-		return nil, lease.ErrRangeFull
-	}}
-	r := newRig(t, func(o *server.Options) { o.Leases, log = leases, o.Audit })
-	w, second := r.wire(t, false), r.wire(t, false)
-	request := acquiring(`{"ranges":["http"]}`, `Idempotency-Key: "k"`)
-	for _, conn := range []*wire{w, second} {
-		if _, err := io.WriteString(conn, request); err != nil {
-			t.Fatal(err)
-		}
-		<-begun // the second has not begun when this is over for the first
+	gone, cancel := context.WithCancelCause(t.Context())
+	cancel(io.EOF)
+	if err := server.BeginTwice(gone, t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("who has gone away: %v", err)
 	}
-	second.Close()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		told, err := log.Last(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(told) == 1 && told[0].Status == 499 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("who has gone away is waited for: %+v", told)
-		}
-	}
-	third := r.wire(t, false)
-	if _, err := io.WriteString(third, request); err != nil {
-		t.Fatal(err)
-	}
-	r.wire(t, true) // by now it waits; where it does not yet, it is told the same
-	defer close(release)
-	r.stop()
-	if status, _, text, err := third.answer(); status != 503 || !strings.Contains(text, "stopping") {
-		t.Errorf("%d %s %v", status, text, err)
+	if err := server.BeginTwice(t.Context(), gone); err == nil || !strings.Contains(err.Error(), "about to end") {
+		t.Errorf("at the end of the daemon: %v", err)
 	}
 }

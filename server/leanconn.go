@@ -17,13 +17,11 @@ type leanConn struct {
 	answer func(request []byte) (answer []byte, ok bool)
 	conns  *connections
 
-	// begins says that what is read next begins a request. Left is how many bytes
-	// net/http's server has to be given until the request that it has now ends,
-	// below 0 where that cannot be told, for good. Waits says that it waits for the
-	// next one, and has nothing of it.
-	begins, waits bool
-	left          int64
-	until         time.Time // the read deadline while it waits
+	// Waits says that net/http's server waits for the next request and was given
+	// nothing of it, until is its read deadline then.
+	frames frames
+	waits  bool
+	until  time.Time
 
 	mu     sync.Mutex
 	busy   bool // a lean request is at work
@@ -41,7 +39,7 @@ func (l leanListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if p, ok := conn.(*peerConn); ok && err == nil {
 		return &leanConn{
-			peerConn: p, conns: l.s.conns, begins: true,
+			peerConn: p, conns: l.s.conns, frames: frames{begins: true},
 			answer: func(request []byte) ([]byte, bool) { return l.s.answerLean(p.caller, request) },
 		}, nil
 	}
@@ -50,11 +48,7 @@ func (l leanListener) Accept() (net.Conn, error) {
 
 // idle notes that net/http's server waits for the next request.
 func (c *leanConn) idle(now time.Time) {
-	if c.left != 0 {
-		c.left = -1
-		return
-	}
-	c.begins, c.waits, c.until = true, true, now.Add(idleTimeout)
+	c.waits, c.until = c.frames.end(), now.Add(idleTimeout)
 }
 
 // Read reads what the client sends, but for lean requests, which it answers.
@@ -63,14 +57,9 @@ func (c *leanConn) Read(p []byte) (int, error) {
 	for c.waits && err == nil && c.serve(p[:n]) {
 		n, err = c.peerConn.Read(p)
 	}
-	if n == 0 {
-		return n, err
-	}
-	if c.begins {
-		c.begins, c.waits, c.left = false, false, requestLength(p[:n])
-	}
-	if c.left >= 0 {
-		c.left -= int64(n) // below 0 where the next one comes with it
+	if n > 0 {
+		c.waits = false
+		c.frames.give(p[:n])
 	}
 	return n, err
 }
@@ -126,6 +115,62 @@ func (c *leanConn) Close() error {
 	}
 	return c.peerConn.Close()
 }
+
+// frames tells where requests begin and end in the bytes that net/http's server is
+// given, so that no part of one is ever taken for another one. The server may
+// have the beginning of the next one already: where the client is quick the byte
+// by which it notices that somebody hangs up is one.
+type frames struct {
+	left   int64  // how many bytes of the request at work are still to come; below 0: that cannot be told, for good
+	begun  []byte // what was given of what comes after it
+	begins bool   // no request is at work: the next one begins with begun
+}
+
+// maxBegun is how many bytes are looked through for the end of a request's head.
+const maxBegun = 8 << 10
+
+// give notes bytes that the server is given.
+func (f *frames) give(p []byte) {
+	if f.left < 0 {
+		return
+	}
+	n := min(f.left, int64(len(p)))
+	f.left -= n
+	f.begun = append(f.begun, p[n:]...)
+	if f.begins {
+		f.begin()
+	}
+	if len(f.begun) > maxBegun {
+		f.lose()
+	}
+}
+
+// begin notes that the request that begins with begun is at work.
+func (f *frames) begin() {
+	length := requestLength(f.begun)
+	if length < 0 {
+		f.lose()
+		return
+	}
+	n := min(length, int64(len(f.begun)))
+	f.left, f.begun, f.begins = length-n, f.begun[n:], false
+}
+
+// end notes that the request at work is over, and reports whether nothing was
+// given of the next one.
+func (f *frames) end() bool {
+	if f.begins && f.left == 0 { // it was in begun as a whole
+		f.begin()
+	}
+	if f.left != 0 {
+		f.lose()
+		return false
+	}
+	f.begins = true
+	return len(f.begun) == 0
+}
+
+func (f *frames) lose() { f.left, f.begun = -1, nil }
 
 // requestLength is how many bytes a request has that begins with these; below 0
 // where they do not tell for certain, so that nothing in it is ever taken for

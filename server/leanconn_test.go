@@ -115,6 +115,61 @@ func TestLeanBody(t *testing.T) {
 	}
 }
 
+// Where requests begin and end is known however they come, until it is not for
+// certain.
+func TestFrames(t *testing.T) {
+	get, post := "GET / HTTP/1.1\r\nHost: b\r\n\r\n", "POST / HTTP/1.1\r\nHost: b\r\nContent-Length: 4\r\n\r\nbody"
+	const end, waits = "<end>", "<end, and the server waits>"
+	for name, events := range map[string][]string{
+		"one after the other":                 {get, waits, post, waits, get, waits},
+		"a body apart":                        {post[:len(post)-4], "bo", "dy", waits, get, waits},
+		"the first byte at work":              {get, "P", end, post[1:], waits, get, waits},
+		"more of the head at work":            {get, post[:20], end, post[20:], waits},
+		"and the byte of one more":            {get, "P", end, post[1:] + "G", end, get[1:], waits},
+		"all at once":                         {get + post + get, end, end, waits, post, waits},
+		"all at once but the end":             {get + post + get[:5], end, end, get[5:], waits},
+		"the next one with the end of a body": {post[:len(post)-2], "dy" + get, end, waits},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := server.NewFrames()
+			for i, e := range events {
+				switch e {
+				case end, waits:
+					if got := f.End(); got != (e == waits) || f.Lost() {
+						t.Fatalf("event %d: waits %v, lost %v", i, got, f.Lost())
+					}
+				default:
+					f.Give(e)
+				}
+			}
+		})
+	}
+	for name, events := range map[string][]string{
+		"a body that was not read":     {post[:len(post)-1], end},
+		"half a head":                  {get[:10], get[10:], end},
+		"half a head, and no more":     {get + get[:10], end, end},
+		"half a body, and no more":     {get + post[:len(post)-1], end, end},
+		"chunks":                       {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", end},
+		"an upgrade":                   {"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", end},
+		"a wait for a word":            {"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n", end},
+		"many that were not looked at": {strings.Repeat(get, 1000), end},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := server.NewFrames()
+			for _, e := range append(events, get, end) {
+				if e != end {
+					f.Give(e)
+				} else if f.End() && f.Lost() {
+					t.Error("the server waits, and it is lost")
+				}
+			}
+			if !f.Lost() {
+				t.Error("not lost")
+			}
+		})
+	}
+}
+
 // The length that is found of a request is the one that net/http finds.
 func FuzzRequestLength(f *testing.F) {
 	for _, seed := range []string{
@@ -221,33 +276,29 @@ func TestLeanCutOff(t *testing.T) {
 // requests as after others.
 func TestLeanMakesWay(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
-	leases := &fakeLeases{acquire: func(_ context.Context, requests []lease.Request) ([]lease.Lease, error) {
-		if requests[0].Range == "slow" {
-			close(begun)
-			<-release
-		}
+	leases := &fakeLeases{acquire: func(context.Context, []lease.Request) ([]lease.Lease, error) {
+		close(begun)
+		<-release
 		return []lease.Lease{{ID: "a1", Port: 8080}}, nil
 	}}
 	r := newRig(t, func(o *server.Options) { o.Leases, o.MaxConnections = leases, 2 })
 	first, second := r.wire(t, true), r.wire(t, true)
-	quick := acquiring(`{"ranges":["http"]}`)
-	if status, _, text := first.ask(t, quick); status != 201 { // second waits for longer now
-		t.Fatal(status, text)
-	}
-	third := r.wire(t, true)
-	if _, _, _, err := second.answer(); err == nil {
-		t.Error("the one that waits the longest is still there")
-	}
-	if status, _, text := third.ask(t, quick); status != 201 {
-		t.Fatal(status, text)
-	}
-	if _, err := io.WriteString(first, acquiring(`{"ranges":["slow"]}`)); err != nil {
+	if _, err := io.WriteString(first, acquiring(`{"ranges":["http"]}`)); err != nil {
 		t.Fatal(err)
 	}
 	<-begun
-	r.wire(t, true) // third makes way, and first does not
-	if _, _, _, err := third.answer(); err == nil {
-		t.Error("the third is still there")
+	// A new one is refused only until second, which has its answer, is seen to wait.
+	for deadline := time.Now().Add(time.Minute); ; {
+		w := r.wire(t, false)
+		_, _ = io.WriteString(w, "GET /v1/ranges HTTP/1.1\r\nHost: berth\r\n\r\n") // who is refused may not be read
+		if status, _, text, err := w.answer(); status == 200 {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal(status, text, err)
+		}
+	}
+	if _, _, _, err := second.answer(); err == nil {
+		t.Error("who waits is still there")
 	}
 	close(release)
 	if status, _, text, err := first.answer(); status != 201 {

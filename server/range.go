@@ -24,7 +24,7 @@ func (s *Server) routeRanges(routes huma.API) {
 	}, s.addRanges)
 	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "update-range", Method: http.MethodPatch, Path: "/v1/ranges/{name}",
-		Summary: "Change the bounds, the policy or the static ports of a range",
+		Summary: "Change the bounds, the policy, the static ports or the description of a range",
 	}, s.updateRange)
 	route(s, routes, access.Admin, huma.Operation{
 		OperationID: "delete-ranges", Method: http.MethodDelete, Path: "/v1/ranges",
@@ -75,11 +75,12 @@ func (s *Server) updateRange(ctx context.Context, in *struct {
 	Name string `path:"name" doc:"of the range" example:"http"`
 	Body api.UpdateRange
 }) (*reply[api.UpdatedRange], error) {
-	if in.Body.Min == 0 && in.Body.Max == 0 && in.Body.Policy == "" && in.Body.Static == nil {
-		return nil, invalid("body: give min, max, policy or static")
+	if in.Body.Min == 0 && in.Body.Max == 0 && in.Body.Policy == "" && in.Body.Static == nil && in.Body.Description == nil {
+		return nil, invalid("body: give min, max, policy, static or description")
 	}
 	u, err := s.opts.Leases.UpdateRange(ctx, in.Name, lease.UpdateOptions{
-		Min: in.Body.Min, Max: in.Body.Max, Policy: lease.Policy(in.Body.Policy), Static: in.Body.Static, Force: in.Body.Force,
+		Min: in.Body.Min, Max: in.Body.Max, Policy: lease.Policy(in.Body.Policy), Static: in.Body.Static, Description: in.Body.Description,
+		Force: in.Body.Force,
 	})
 	if err != nil {
 		return nil, err

@@ -15,8 +15,9 @@ import (
 // commands is the grammar: a field is a command, and its struct's fields are
 // options. Beside kong's own tags these are read: bare, the value of an option
 // whose value may be left out, a number, or with word any word without a dash
-// before it; pattern, that * is any run of characters;
-// needed, that the option must be given; behind, that words stand behind --; complete, what the prompt proposes.
+// before it; pattern, that * is any run of characters; blank, that the
+// value may be empty; needed, that the option must be given; behind, that words
+// stand behind --; complete, what the prompt proposes.
 type commands struct {
 	Globals globals `embed:""`
 
@@ -232,7 +233,7 @@ func tableOf(node *kong.Node, inherited []*option) *command {
 		c.add(o)
 	}
 	for _, flag := range node.Flags {
-		o := &option{name: flag.Name, pattern: flag.Tag.Has("pattern"), needed: flag.Tag.Has("needed")}
+		o := &option{name: flag.Name, pattern: flag.Tag.Has("pattern"), needed: flag.Tag.Has("needed"), blank: flag.Tag.Has("blank")}
 		if flag.Short != 0 {
 			o.short = string(flag.Short)
 		}

@@ -24,6 +24,7 @@ type option struct {
 	missing string // its value where it stands bare
 	pattern bool   // its value may hold *
 	needed  bool
+	blank   bool // its value may be empty
 }
 
 // String is the option as it is spelled in messages, in Corus' way.
@@ -223,7 +224,7 @@ func (n *normaliser) step(cmd *command) error {
 
 // withValue takes the value of an option, from behind its = or off the line.
 func (n *normaliser) withValue(cmd *command, o *option, value string, joined bool) error {
-	if joined && value == "" {
+	if joined && value == "" && !o.blank {
 		return n.fail("option " + o.String() + " is empty")
 	}
 	if joined || o.kind == takesNone {
@@ -262,7 +263,7 @@ func (n *normaliser) withValue(cmd *command, o *option, value string, joined boo
 		if !there || next == "--" || isOption(next) && cmd.findWord(next) != nil {
 			return n.fail("option " + o.String() + " needs a value")
 		}
-		if next == "" {
+		if next == "" && !o.blank {
 			return n.fail("option " + o.String() + " is empty")
 		}
 	}

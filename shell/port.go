@@ -16,7 +16,7 @@ import (
 // portCommands are the commands on ranges.
 type portCommands struct {
 	Add       portAddCommand       `cmd:"" help:"add a range, or those of a file"`
-	Update    portUpdateCommand    `cmd:"" help:"change the bounds, policy or static ports of a range"`
+	Update    portUpdateCommand    `cmd:"" help:"change the bounds, policy, static ports or description of a range"`
 	Del       portDelCommand       `cmd:"" help:"delete ranges"`
 	Ls        portLsCommand        `cmd:"" help:"list ranges with what became of their ports"`
 	Who       portWhoCommand       `cmd:"" help:"tell who has a port, be it of a range or not"`
@@ -35,24 +35,25 @@ func (portCommands) page() page {
 }
 
 type portAddCommand struct {
-	Name       string     `short:"n" placeholder:"NAME" help:"name of the range: letters, digits, '.', '_' and '-'"`
-	Min        portNumber `placeholder:"PORT" help:"first port, 1 to 65535"`
-	Max        portNumber `placeholder:"PORT" help:"last port, included"`
-	Proto      protocol   `default:"tcp" placeholder:"PROTOCOL" complete:"protocol" help:"tcp or udp"`
-	Policy     policyName `placeholder:"POLICY" complete:"policy" help:"how a port is picked: lowest (left out), next or random"`
-	Static     *portCount `placeholder:"COUNT" help:"how many ports, the lowest, are kept for leases that ask for them by number"`
-	Ephemeral  bool       `help:"no ports of its own: the system chooses each, of those that lie in no range"`
-	Properties string     `short:"p" placeholder:"FILE" complete:"file" help:"add the ranges of a Java properties file, lines of NAME=MIN,MAX or NAME=PORT"`
-	Clear      bool       `help:"replace the ranges that there are"`
-	Force      bool       `short:"f" help:"with -clear: also where a range that goes has live leases"`
+	Name        string     `short:"n" placeholder:"NAME" help:"name of the range: letters, digits, '.', '_' and '-'"`
+	Min         portNumber `placeholder:"PORT" help:"first port, 1 to 65535"`
+	Max         portNumber `placeholder:"PORT" help:"last port, included"`
+	Proto       protocol   `default:"tcp" placeholder:"PROTOCOL" complete:"protocol" help:"tcp or udp"`
+	Policy      policyName `placeholder:"POLICY" complete:"policy" help:"how a port is picked: lowest (left out), next or random"`
+	Static      *portCount `placeholder:"COUNT" help:"how many ports, the lowest, are kept for leases that ask for them by number"`
+	Description string     `placeholder:"TEXT" help:"what the range is for, for people"`
+	Ephemeral   bool       `help:"no ports of its own: the system chooses each, of those that lie in no range"`
+	Properties  string     `short:"p" placeholder:"FILE" complete:"file" help:"add the ranges of a Java properties file, lines of NAME=MIN,MAX or NAME=PORT"`
+	Clear       bool       `help:"replace the ranges that there are"`
+	Force       bool       `short:"f" help:"with -clear: also where a range that goes has live leases"`
 	outputOption
 }
 
 func (portAddCommand) page() page {
 	return page{
 		usage: []string{
-			"berth port add -n NAME -min PORT -max PORT [-proto tcp|udp] [-policy POLICY] [-static COUNT]",
-			"berth port add -n NAME -ephemeral [-proto tcp|udp]",
+			"berth port add -n NAME -min PORT -max PORT [-proto tcp|udp] [-policy POLICY] [-static COUNT] [-description TEXT]",
+			"berth port add -n NAME -ephemeral [-proto tcp|udp] [-description TEXT]",
 			"berth port add -p FILE [-proto tcp|udp] [-clear [-f]]",
 		},
 		long: `Adds a range of ports, or all ranges of a file. A range that overlaps another one of its protocol is refused; ends count, so 100 to 105 and 106 to 110 are neighbours. From a file either all ranges are added or none.
@@ -68,6 +69,7 @@ In a file NAME=MIN,MAX,POLICY,static=COUNT and NAME=ephemeral say the same. Port
 			{"port add -n http -min 8080 -max 8085", "add a range of six TCP ports"},
 			{"port add -n syslog -min 514 -max 514 -proto udp", "add a range of one UDP port"},
 			{"port add -n web -min 9000 -max 9099 -policy next -static 10", "add one in which ports rest, and ten of them are kept for who names them"},
+			{`port add -n mail -min 2500 -max 2509 -description "mail team, see the wiki"`, "say what it is for, as port ls shows"},
 			{"port add -n any -ephemeral", "add one whose ports the system chooses"},
 			{"port add -p ranges.properties -clear", "replace all ranges by those of a file"},
 		},
@@ -81,6 +83,8 @@ func (c *portAddCommand) run(ctx context.Context, s *Shell) error {
 		return &UsageError{Text: "option -p names a file of ranges, and goes without -n, -min and -max"}
 	case c.Properties != "" && (c.Policy != "" || c.Static != nil || c.Ephemeral):
 		return &UsageError{Text: "option -p names a file of ranges, which says policies, static ports and what is ephemeral: it goes without -policy, -static and -ephemeral"}
+	case c.Properties != "" && c.Description != "":
+		return &UsageError{Text: "option -p names a file of ranges, and goes without -description: port update gives each its own"}
 	case c.Properties != "":
 		ranges, err := propertiesFile(c.Properties, string(c.Proto))
 		if err != nil {
@@ -92,7 +96,7 @@ func (c *portAddCommand) run(ctx context.Context, s *Shell) error {
 	case c.Ephemeral && (c.Min != 0 || c.Max != 0 || c.Policy != "" || c.Static != nil):
 		return &UsageError{Text: "option -ephemeral has the system choose, and goes without -min, -max, -policy and -static"}
 	case c.Ephemeral:
-		in.Ranges = []api.Range{{Name: c.Name, Protocol: string(c.Proto), Ephemeral: true}}
+		in.Ranges = []api.Range{{Name: c.Name, Protocol: string(c.Proto), Ephemeral: true, Description: c.Description}}
 	case c.Min == 0:
 		return &UsageError{Text: "option -min is missing"}
 	case c.Max == 0:
@@ -100,7 +104,7 @@ func (c *portAddCommand) run(ctx context.Context, s *Shell) error {
 	case c.Max < c.Min:
 		return &UsageError{Text: fmt.Sprintf("option -max: %d is below -min %d", c.Max, c.Min)}
 	default:
-		r := api.Range{Name: c.Name, Min: int(c.Min), Max: int(c.Max), Protocol: string(c.Proto), Policy: string(c.Policy)}
+		r := api.Range{Name: c.Name, Min: int(c.Min), Max: int(c.Max), Protocol: string(c.Proto), Policy: string(c.Policy), Description: c.Description}
 		if c.Static != nil {
 			r.Static = int(*c.Static)
 		}
@@ -154,18 +158,19 @@ func propertiesFile(path, proto string) ([]api.Range, error) {
 }
 
 type portUpdateCommand struct {
-	Name   string     `short:"n" placeholder:"NAME" needed:"" complete:"range" help:"name of the range"`
-	Min    portNumber `placeholder:"PORT" help:"first port, 1 to 65535; left out, it stays as it is"`
-	Max    portNumber `placeholder:"PORT" help:"last port, included; left out, it stays as it is"`
-	Policy policyName `placeholder:"POLICY" complete:"policy" help:"how a port is picked: lowest, next or random; left out, it stays as it is"`
-	Static *portCount `placeholder:"COUNT" help:"how many ports, the lowest, are kept for leases that ask for them by number; left out, it stays as it is"`
-	Force  bool       `short:"f" help:"also where ports that are leased fall out of the range"`
+	Name        string     `short:"n" placeholder:"NAME" needed:"" complete:"range" help:"name of the range"`
+	Min         portNumber `placeholder:"PORT" help:"first port, 1 to 65535; left out, it stays as it is"`
+	Max         portNumber `placeholder:"PORT" help:"last port, included; left out, it stays as it is"`
+	Policy      policyName `placeholder:"POLICY" complete:"policy" help:"how a port is picked: lowest, next or random; left out, it stays as it is"`
+	Static      *portCount `placeholder:"COUNT" help:"how many ports, the lowest, are kept for leases that ask for them by number; left out, it stays as it is"`
+	Description *string    `placeholder:"TEXT" blank:"" help:"what the range is for, for people; '' takes it away; left out, it stays as it is"`
+	Force       bool       `short:"f" help:"also where ports that are leased fall out of the range"`
 	outputOption
 }
 
 func (portUpdateCommand) page() page {
 	return page{
-		long: `Changes the first or the last port of a range, or both, its policy, or how many of its ports are static; port add tells of both. What is leased of ports that become static stays leased. The leases of the range stay as they are, and ports that are new to it can be leased at once. Bounds that overlap another range of the protocol are refused.
+		long: `Changes the first or the last port of a range, or both, its policy, how many of its ports are static, or what it is said to be for; port add tells of these. What is leased of ports that become static stays leased. The leases of the range stay as they are, and ports that are new to it can be leased at once. Bounds that overlap another range of the protocol are refused.
 
 Where ports that are leased would fall out of the range nothing is changed, and the error names them and who has them. With -f it is done all the same: those leases live on until their processes end, and their ports are no range's then.`,
 		examples: []example{
@@ -178,12 +183,12 @@ Where ports that are leased would fall out of the range nothing is changed, and 
 
 func (c *portUpdateCommand) run(ctx context.Context, s *Shell) error {
 	switch {
-	case c.Min == 0 && c.Max == 0 && c.Policy == "" && c.Static == nil:
-		return &UsageError{Text: "options -min and -max are missing: give one of them or both, or -policy or -static"}
+	case c.Min == 0 && c.Max == 0 && c.Policy == "" && c.Static == nil && c.Description == nil:
+		return &UsageError{Text: "options -min and -max are missing: give one of them or both, or -policy, -static or -description"}
 	case c.Min != 0 && c.Max != 0 && c.Max < c.Min:
 		return &UsageError{Text: fmt.Sprintf("option -max: %d is below -min %d", c.Max, c.Min)}
 	}
-	in := api.UpdateRange{Min: int(c.Min), Max: int(c.Max), Policy: string(c.Policy), Force: c.Force}
+	in := api.UpdateRange{Min: int(c.Min), Max: int(c.Max), Policy: string(c.Policy), Description: c.Description, Force: c.Force}
 	if c.Static != nil {
 		static := int(*c.Static)
 		in.Static = &static
@@ -198,9 +203,17 @@ func (c *portUpdateCommand) run(ctx context.Context, s *Shell) error {
 	u.Outside = notNil(u.Outside)
 	err = list(s, c.Output, []api.UpdatedRange{u}, func() {
 		before := interval(u.Before)
+		described := u.Before
+		described.Description = u.Description
 		switch {
 		case u.Range == u.Before:
 			s.out.printf("%s %s%s is as it was\n", u.Name, interval(u.Range), terms(u.Range))
+			return
+		case u.Range == described && u.Description == "":
+			s.out.printf("%s %s%s is not described any more\n", u.Name, interval(u.Range), terms(u.Range))
+			return
+		case u.Range == described:
+			s.out.printf("%s %s%s is described as %q now\n", u.Name, interval(u.Range), terms(u.Range), u.Description)
 			return
 		case u.Policy != u.Before.Policy || u.Static != u.Before.Static:
 			before += terms(u.Before)
@@ -329,6 +342,10 @@ func rangeTable(o *output, ranges []api.RangeStatus) table {
 		t.head = append(t.head, "POLICY")
 	}
 	t.head = append(t.head, "AVAILABLE", "ACTIVE", "SET ASIDE")
+	described := slices.ContainsFunc(ranges, func(r api.RangeStatus) bool { return r.Description != "" })
+	if described {
+		t.head = append(t.head, "DESCRIPTION")
+	}
 	for _, r := range ranges {
 		active, aside := activeLines(o, r.Active), asideLines(o, r.SetAside)
 		row := []string{oneLine(r.Name), interval(r.Range), r.Protocol}
@@ -340,15 +357,19 @@ func rangeTable(o *output, ranges []api.RangeStatus) table {
 			row = append(row, policy)
 		}
 		row = append(row, available(o, r), "-", "-")
+		at := len(row) - 2 // of what is active, before what is set aside
+		if described {
+			row = append(row, cmp.Or(oneLine(r.Description), "-"))
+		}
 		for i := range max(1, len(active), len(aside)) {
 			if i > 0 {
 				row = make([]string, len(row))
 			}
 			if i < len(active) {
-				row[len(row)-2] = active[i]
+				row[at] = active[i]
 			}
 			if i < len(aside) {
-				row[len(row)-1] = aside[i]
+				row[at+1] = aside[i]
 			}
 			t.add(row...)
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -131,6 +132,9 @@ func place(t *testing.T, mode string) (home.Paths, []string) {
 	return p, env
 }
 
+// ended is in the stat of a process that has ended: proc_pid_stat(5).
+var ended = regexp.MustCompile(`\) [ZX] `)
+
 func stopDaemon(t *testing.T, p home.Paths) {
 	t.Helper()
 	c := newClient(t, p.Socket)
@@ -140,8 +144,8 @@ func stopDaemon(t *testing.T, p home.Paths) {
 		return
 	}
 	if err := unix.Kill(d.PID, 0); err == nil {
-		// It may still be waited for by its parent, this process.
-		if stat, err := os.ReadFile("/proc/" + strconv.Itoa(d.PID) + "/stat"); err == nil && !strings.Contains(string(stat), ") Z ") {
+		// It may still be waited for by its parent, this process, or is reaped just now.
+		if stat, err := os.ReadFile("/proc/" + strconv.Itoa(d.PID) + "/stat"); err == nil && !ended.Match(stat) {
 			t.Errorf("the daemon still runs: %s", stat)
 		}
 	}

@@ -58,33 +58,34 @@ func parseLean(request []byte) (q leanRequest, ok bool) {
 			return q, false
 		}
 	}
-	seen := make(map[string]string, 8)
+	var host, agent, kind, length string
 	for more := fields != ""; more; {
 		var field string
 		field, fields, more = strings.Cut(fields, "\r\n")
-		name, value, ok := strings.Cut(field, ": ")
-		if _, twice := seen[name]; !ok || twice || !isFieldValue(value) {
-			return q, false
-		}
+		name, value, _ := strings.Cut(field, ": ")
+		var to *string
 		switch name {
-		case "Host", "User-Agent":
-		case "Content-Type", "Content-Length", "Idempotency-Key":
-			if !acquire {
-				return q, false
-			}
-		default:
+		case "Host":
+			to = &host
+		case "User-Agent":
+			to = &agent
+		case "Content-Type":
+			to = &kind
+		case "Content-Length":
+			to = &length
+		case "Idempotency-Key":
+			to = &q.key
+		}
+		if to == nil || *to != "" || !isFieldValue(value) {
 			return q, false
 		}
-		seen[name] = value
-	}
-	if seen["Host"] != leanHost {
-		return q, false
+		*to = value
 	}
 	if !acquire {
-		return q, len(text) == 0
+		return q, host == leanHost && kind == "" && length == "" && q.key == "" && len(text) == 0
 	}
-	q.key, q.text = seen["Idempotency-Key"], text
-	return q, len(text) > 0 && seen["Content-Type"] == "application/json" && seen["Content-Length"] == strconv.Itoa(len(text))
+	q.text = text
+	return q, host == leanHost && kind == "application/json" && len(text) > 0 && length == strconv.Itoa(len(text))
 }
 
 // setTarget takes an id, and a query, if there are no other characters in them

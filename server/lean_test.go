@@ -187,6 +187,9 @@ func TestLean(t *testing.T) {
 		{"of a lease's renewal", releasing("a1/renew"), false, "405"},
 		{"with a body", releasing("a1?generation=3", "Content-Length: 2") + "{}", false, ""},
 		{"with a key", releasing("a1?generation=3", key), false, ""},
+		{"with a type", releasing("a1?generation=3", "Content-Type: application/json"), false, "204"},
+		{"with a length", releasing("a1?generation=3", "Content-Length: 0"), false, "204"},
+		{"at another host", strings.Replace(releasing("a1?generation=3"), "Host: berth", "Host: localhost", 1), false, "204"},
 	}
 	var log *audit.Log
 	r := newRig(t, func(o *server.Options) { o.Leases, log = leanLeases(), o.Audit })

@@ -110,6 +110,14 @@ func TestLeanBody(t *testing.T) {
 			}
 		}
 	}
+	// And where it is read apart, for which the server tells when it waits for it.
+	w := r.wire(t, true)
+	if status, _, _ := w.ask(t, strings.Replace(head, "\r\n", "\r\nExpect: 100-continue\r\n", 1)); status != 100 {
+		t.Fatal(status)
+	}
+	if status, _, text := w.ask(t, inner); status != 400 {
+		t.Errorf("%d %s", status, text)
+	}
 	if n := released.Load(); n != 0 {
 		t.Errorf("%d leases were released", n)
 	}

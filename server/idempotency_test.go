@@ -291,18 +291,27 @@ func TestKeysForgotten(t *testing.T) {
 	for n := range old {
 		put(most+surplus+n, 25*time.Hour)
 	}
+	_, before, err := st.List(t.Context(), "idempotency/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, err := st.Watch(t.Context(), "idempotency/", before)
+	if err != nil {
+		t.Fatal(err)
+	}
 	newRig(t, func(o *server.Options) { o.Keys = st })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	var left []store.Entry
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		var err error
-		if left, _, err = st.List(t.Context(), "idempotency/"); err != nil {
+	for {
+		if left, _, err = st.List(ctx, "idempotency/"); err != nil {
 			t.Fatal(err)
 		}
 		if len(left) <= most {
 			break
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d keys are left", len(left))
+		if _, err := changes.Next(ctx); err != nil {
+			t.Fatalf("%d keys are left: %v", len(left), err)
 		}
 	}
 	if len(left) != most || left[0].Key != key(surplus) || left[most-1].Key != key(most+surplus-1) {

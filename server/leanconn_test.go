@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -66,7 +67,9 @@ func TestLeanPieces(t *testing.T) {
 		go func() {
 			for i, piece := range pieces {
 				if i > 0 {
-					time.Sleep(time.Duration(random.IntN(3)) * 100 * time.Microsecond) // sometimes they are read together
+					for range random.IntN(3) {
+						runtime.Gosched() // sometimes they are read together
+					}
 				}
 				if _, err := io.WriteString(w, piece); err != nil {
 					return // the reader says so

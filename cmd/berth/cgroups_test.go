@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"berth/api"
 	"berth/internal/require"
@@ -37,21 +40,32 @@ func TestServeWithCgroups(t *testing.T) {
 	})
 	ctx := t.Context()
 	said := filepath.Join(dir, "child")
+	if err := unix.Mkfifo(said, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(said, os.O_RDWR|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
 	text := `<distribution name="d" version="1"><process name="p"><generic profile="test">
-		<arg value="/bin/sh"/><arg value="-c"/><arg value="setsid sh -c 'echo $$ > ` + said + `.new; mv ` + said + `.new ` + said + `; exec sleep 1000' &amp; exec sleep 1000"/></generic></process></distribution>`
+		<arg value="/bin/sh"/><arg value="-c"/><arg value="setsid sh -c 'echo $$ > ` + said + `; exec sleep 1000' &amp; exec sleep 1000"/></generic></process></distribution>`
 	if _, err := r.client.Deploy(ctx, "corus.xml", strings.NewReader(text)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.client.Exec(ctx, api.Exec{Distribution: "d", Version: "1", Profile: "test", Name: "p"}); err != nil {
 		t.Fatal(err)
 	}
-	var child int
-	for deadline := time.Now().Add(patience); child == 0; time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the child says nothing")
-		}
-		text, _ := os.ReadFile(said)
-		child, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+	if err := pipe.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(pipe).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the child says nothing: %v", err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
 	}
 	path, err := cgroup.Of(child)
 	if err != nil || filepath.Base(path) != "1" || !strings.HasPrefix(filepath.Base(filepath.Dir(path)), "berth-") {
